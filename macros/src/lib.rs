@@ -1,1 +1,117 @@
-//! Attribute macros of tractor.
+//! Attribute macros of tractor. Use them through the `tractor` crate, which re-exports them: what
+//! they expand to names `::tractor::__private`.
+//!
+//! * [`macro@rpc`] and [`macro@context`] make an async fn callable from another actor,
+//! * [`macro@main`] and [`macro@test`] run an async fn as an actor program.
+//!
+//! Each of them is a function from tokens to tokens (`endpoint::expand`, `entry::expand_main`,
+//! `entry::expand_test`), so that they are tested without a compiler. A refused item is answered
+//! with one `compile_error!` and the item itself, as far as it can stand alone: so its callers
+//! still compile and the user reads one error.
+
+mod args;
+mod endpoint;
+mod entry;
+mod params;
+mod result;
+#[cfg(test)]
+mod tests;
+
+use proc_macro::TokenStream;
+
+/// Makes a free async fn callable from another actor: `portal.run(add { a: 3, b: 4 }).await?`.
+///
+/// The fn stays what it is, and is called locally as `add(3, 4).await`. Next to it, in the type
+/// namespace, comes a struct of the same name and visibility whose fields are the parameters.
+///
+/// ```ignore
+/// #[tractor::rpc]
+/// async fn add(a: u64, b: u64) -> u64 {
+///     a + b
+/// }
+///
+/// #[tractor::rpc(ns = "pkg.mod", name = "shout")]        // what a peer in another language says
+/// async fn loud(text: &str) -> tractor::Result<String> {
+///     Ok(text.to_uppercase())
+/// }
+/// ```
+///
+/// # What is accepted
+///
+/// * Parameters are plain identifiers. `&str`, `&[T]` and `&T` are owned in the struct (`String`,
+///   `Vec<T>`, `T`) and borrowed for the call. `#[serde(..)]` on a parameter goes to its field;
+///   `#[cfg(..)]` goes to both.
+/// * A result type whose last path segment ends in `Result` is fallible; its error converts into
+///   `tractor::BoxError`. Any other result is sent as it is, and must not be a `Result` under
+///   another name (a compile-time error). A result `&'static str` arrives as a `String`.
+/// * No generics, no `impl Trait`, no `self`, no patterns.
+///
+/// # Arguments
+///
+/// * `ns = ".."`: the namespace on the wire; the Rust module's path if absent.
+/// * `name = ".."`: the name on the wire; the fn's name if absent.
+/// * `crate = ".."`: where the `tractor` crate is, if it is not `::tractor`.
+#[proc_macro_attribute]
+pub fn rpc(args: TokenStream, item: TokenStream) -> TokenStream {
+    endpoint::expand(endpoint::Kind::Rpc, args.into(), item.into()).into()
+}
+
+/// Makes a free async fn the remote half of a context: a task in another actor that is linked to
+/// the task which opened it, and can exchange a stream of messages with it.
+///
+/// Like [`macro@rpc`] (same arguments, same rules), but the first parameter is the context. Its
+/// three types are: what `started` sends, items to the parent, items from the parent. It is no
+/// field of the struct.
+///
+/// ```ignore
+/// #[tractor::context]
+/// async fn counter(ctx: Context<u64, u64, u64>, from: u64) -> tractor::Result<u64> {
+///     ctx.started(from).await?;
+///     Ok(from + 1)
+/// }
+///
+/// portal.open_context(counter { from: 3 }, async |ctx, first: u64| { .. }).await?
+/// ```
+#[proc_macro_attribute]
+pub fn context(args: TokenStream, item: TokenStream) -> TokenStream {
+    endpoint::expand(endpoint::Kind::Context, args.into(), item.into()).into()
+}
+
+/// Runs an async `main`: as the child actor if this process was spawned as one, else as the root.
+///
+/// ```ignore
+/// #[tractor::main]                            // or #[tractor::main(executor = "tokio")]
+/// async fn main() -> tractor::Result<()> {
+///     Ok(())
+/// }
+/// ```
+///
+/// # Arguments
+///
+/// * `executor = "smol"` or `"tokio"`; the default depends on the features of `tractor`.
+/// * `crate = ".."`: where the `tractor` crate is, if it is not `::tractor`.
+#[proc_macro_attribute]
+pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
+    entry::expand_main(args.into(), item.into()).into()
+}
+
+/// A test that is an actor program: it may spawn children, and fails if it takes too long.
+///
+/// Returns `()` or `Result<(), E>` with `E: Debug`. Other attributes (`#[should_panic]`, `#[cfg]`,
+/// ..) keep their meaning.
+///
+/// ```ignore
+/// #[tractor::test(timeout = 2.5)]
+/// async fn replies() -> tractor::Result<()> {
+///     Ok(())
+/// }
+/// ```
+///
+/// # Arguments
+///
+/// * `timeout = 30`: seconds, an integer or a float.
+/// * `crate = ".."`: where the `tractor` crate is, if it is not `::tractor`.
+#[proc_macro_attribute]
+pub fn test(args: TokenStream, item: TokenStream) -> TokenStream {
+    entry::expand_test(args.into(), item.into()).into()
+}

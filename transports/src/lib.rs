@@ -7,16 +7,20 @@
 //! |---|---|
 //! | [`uds`] | unix domain sockets, and the socketpair between a parent and its child |
 //! | [`mem`] | pipes in memory, for tests |
+//!
+//! Who writes another one runs [`contract::all`] over it.
 
 use std::fmt::Debug;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tractor_core::Address;
 use tractor_executors::Executor;
 
+pub mod contract;
 pub mod mem;
 pub mod uds;
 
@@ -86,7 +90,8 @@ pub trait Transport: Debug + Send + Sync {
     ///
     /// # Errors
     /// When the address can't be bound; the error names it.
-    fn listen(&self, executor: &dyn Executor, addr: &Address) -> io::Result<Box<dyn Listener>>;
+    fn listen(&self, executor: &Arc<dyn Executor>, addr: &Address)
+    -> io::Result<Box<dyn Listener>>;
 
     /// Connects.
     ///
@@ -94,7 +99,7 @@ pub trait Transport: Debug + Send + Sync {
     /// When nobody listens there; the error names the address.
     fn connect(
         &self,
-        executor: &std::sync::Arc<dyn Executor>,
+        executor: &Arc<dyn Executor>,
         addr: &Address,
     ) -> BoxFuture<io::Result<Box<dyn Stream>>>;
 }

@@ -1,0 +1,211 @@
+//! Connections and the actor ending.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Actor, Life, Timer};
+use crate::channel::{Phase, Role};
+use crate::error::{Misuse, Violation};
+use crate::id::{ConnId, DialogId, Text, Uid};
+use crate::msg::{AckOutcome, Features, Msg};
+use crate::output::{CloseReason, Effect, EndReason, Event, Outcome};
+use crate::time::Instant;
+
+impl Actor {
+    // Connections.
+
+    /// The peer broke a rule of the connection: it ends, after the frame we are writing.
+    pub(super) fn violate(&mut self, conn: ConnId, violation: Violation) {
+        self.close_conn(conn, CloseReason::Violation(violation));
+    }
+
+    /// Ends a connection from our side: what waits is written, then it is shut down.
+    pub(super) fn close_conn(&mut self, conn: ConnId, why: CloseReason) {
+        let Some(channel) = self.channels.get_mut(conn) else { return };
+        if channel.is_ended() {
+            return;
+        }
+        if why == CloseReason::ByUs && channel.features.has(Features::GOODBYE) {
+            channel.push_control(&Msg::Goodbye { reason: Text::from_static("closed") });
+        }
+        channel.phase = Phase::Closing;
+        self.timers.clear(Timer::Handshake(conn));
+        self.timers.set(Timer::Unread(conn), self.now + self.config.handshake_timeout);
+        self.mark_dirty(conn);
+        self.out.effect(Effect::Close { conn });
+        self.conn_ended(conn, why);
+    }
+
+    /// The transport says that the connection is over, or never was.
+    pub(super) fn on_disconnected(&mut self, conn: ConnId, why: Option<Text>) {
+        let Some(channel) = self.channels.get(conn) else { return };
+        let why = match why {
+            Some(why) => CloseReason::Transport(why),
+            None if channel.deframer.mid_frame() => CloseReason::Violation(Violation::CutFrame),
+            None => CloseReason::ByPeer,
+        };
+        self.drop_conn(conn, why);
+    }
+
+    /// The connection is over, whether or not anything was left to write.
+    pub(super) fn drop_conn(&mut self, conn: ConnId, why: CloseReason) {
+        let Some(channel) = self.channels.get_mut(conn) else { return };
+        let first = !channel.is_ended();
+        channel.phase = Phase::Closed;
+        self.timers.clear(Timer::Handshake(conn));
+        self.timers.clear(Timer::Unread(conn));
+        if first {
+            self.out.effect(Effect::Close { conn });
+            self.conn_ended(conn, why);
+        }
+        self.remove_closed(conn);
+    }
+
+    /// A closed connection stays while dialogs on it wait to hear how our child ended.
+    fn remove_closed(&mut self, conn: ConnId) {
+        let Some(channel) = self.channels.get(conn) else { return };
+        if channel.phase == Phase::Closed && channel.dialogs.is_empty() {
+            self.channels.remove(conn);
+        }
+    }
+
+    /// Everybody who waits on this connection hears of its end.
+    fn conn_ended(&mut self, conn: ConnId, why: CloseReason) {
+        self.out.event(Event::Closed { conn, why });
+        if self.registry.as_mut().is_some_and(|r| r.conn_gone(conn)) {
+            self.out.event(Event::RegistryChanged);
+        }
+        if let Some(channel) = self.channels.get_mut(conn) {
+            channel.asked.clear();
+            channel.waiting.clear();
+        }
+        let child = self.child_of(conn);
+        let wait_for_status = child.is_some_and(|child| self.on_link_lost(child));
+        if !wait_for_status {
+            self.end_conn_dialogs(conn);
+        }
+        if self.parent == Some(conn) && self.life != Life::Ended {
+            let budget = self.config.teardown_budget.saturating_sub(self.config.child_margin);
+            self.begin_end(EndReason::ParentLost, budget);
+        }
+    }
+
+    /// The outcome of every dialog on a connection that is gone.
+    pub(super) fn end_conn_dialogs(&mut self, conn: ConnId) {
+        let Some(channel) = self.channels.get(conn) else { return };
+        let unknown = || Uid { name: Text::from_static("?"), uuid: Text::default() };
+        let peer = channel.peer_uid().or(channel.expected.as_ref()).cloned();
+        let peer = peer.unwrap_or_else(unknown);
+        let dialogs: Vec<DialogId> = channel.dialogs.values().copied().collect();
+        let child = self.child_of(conn).and_then(|id| self.children.get(id));
+        let child = child.map(|c| Box::new(c.end()));
+        for id in dialogs {
+            let outcome = Outcome::PeerLost { peer: peer.clone(), child: child.clone() };
+            self.end_dialog(id, outcome);
+        }
+        self.remove_closed(conn);
+    }
+
+    /// The peer has left what we have for it unread for too long.
+    pub(super) fn on_unread(&mut self, conn: ConnId) {
+        let Some(channel) = self.channels.get(conn) else { return };
+        if !channel.is_ended() {
+            self.violate(conn, Violation::NotReading);
+        }
+        // Nothing more will be written: the driver drops it.
+        self.out.effect(Effect::Abort { conn });
+        self.drop_conn(conn, CloseReason::ByUs);
+    }
+
+    // The actor.
+
+    /// The application has a body of its own: the actor ends only after
+    /// [`body_ended`](Self::body_ended).
+    pub fn body_started(&mut self) {
+        self.body_done = false;
+    }
+
+    /// The application's body is done: whatever is left is cancelled, and the actor ends.
+    pub fn body_ended(&mut self, now: Instant) {
+        self.advance(now);
+        self.body_done = true;
+        self.begin_end(EndReason::Done, self.config.teardown_budget);
+        self.check_end();
+    }
+
+    /// Ends this actor: cancels its tasks and children, then closes its connections.
+    ///
+    /// # Errors
+    /// [`Misuse::Closing`] when it is ending already.
+    pub fn cancel_self(&mut self, now: Instant, why: EndReason) -> Result<(), Misuse> {
+        self.advance(now);
+        self.check_serving()?;
+        self.begin_end(why, self.config.teardown_budget);
+        Ok(())
+    }
+
+    pub(super) fn begin_end(&mut self, why: EndReason, budget: Duration) {
+        if matches!(self.life, Life::Closing | Life::Ended) {
+            return;
+        }
+        self.life = Life::Closing;
+        self.timers.set(Timer::End, self.now + budget);
+        let by = match &why {
+            EndReason::Cancelled { by } => by.clone(),
+            _ => self.uid.clone(),
+        };
+        self.event_closing(why, budget);
+        self.cancel_all_tasks(&by);
+        self.cap_budgets(budget);
+        self.cancel_all_nurseries();
+        self.check_end();
+    }
+
+    fn cancel_all_tasks(&mut self, by: &Uid) {
+        let callees = self.dialogs.iter().filter(|(_, d)| d.is_callee());
+        let tasks: Vec<DialogId> = callees.map(|(id, _)| id).collect();
+        for id in tasks {
+            self.tell_cancelled(id, by.clone(), None);
+        }
+    }
+
+    /// Our children must be gone before we must.
+    fn cap_budgets(&mut self, budget: Duration) {
+        let own = budget.saturating_sub(self.config.child_margin);
+        for (_, child) in self.children.iter_mut() {
+            child.budget = child.budget.min(own);
+        }
+    }
+
+    /// Ends the actor when nothing of it is left.
+    pub(super) fn check_end(&mut self) {
+        let idle = self.tasks == 0 && self.children.is_empty() && self.nurseries.is_empty();
+        if self.life == Life::Closing && self.body_done && idle {
+            self.end(false);
+        }
+    }
+
+    /// The end: said goodbye, written out, closed. When forced, children are killed first.
+    pub(super) fn end(&mut self, forced: bool) {
+        if self.life == Life::Ended {
+            return;
+        }
+        self.life = Life::Ended;
+        self.timers.clear(Timer::End);
+        if forced {
+            self.kill_all(self.now);
+        }
+        if let Some((conn, cid)) = self.late_ack.take() {
+            let ack = Msg::CancelAck { cid, outcome: AckOutcome::Cancelling };
+            self.push(conn, &ack);
+        }
+        let conns: Vec<ConnId> = self.channels.keys().collect();
+        for conn in conns {
+            if forced || self.role(conn) != Some(Role::ToChild) {
+                self.close_conn(conn, CloseReason::ByUs);
+            }
+        }
+        self.out.event(Event::Ended { forced });
+    }
+}

@@ -1,0 +1,621 @@
+//! What the application asks of its dialogs, and how they end.
+
+use alloc::boxed::Box;
+
+use super::{Actor, Life, NO_KWARGS, Timer};
+use crate::cancel::{self, plain_error};
+use crate::channel::Asked;
+use crate::dialog::flow::{Flow, OverrunPolicy};
+use crate::dialog::table::{Act, Phase, Side};
+use crate::dialog::{Audience, Cancel, Dialog};
+use crate::error::{Misuse, SendError, Violation};
+use crate::id::{ChildId, Cid, ConnId, DialogId, Text, Uid};
+use crate::msg::{AckOutcome, Features, FuncType, Msg, RemoteError, Request, Start};
+use crate::outbox::Payload;
+use crate::output::{DialogEvent, Effect, Event, Outcome};
+use crate::time::Instant;
+
+/// A function to be called at a peer.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// What kind of function it is.
+    pub func_type: FuncType,
+    /// Its module.
+    pub ns: &'a str,
+    /// Its name.
+    pub func: &'a str,
+    /// Its arguments: a MessagePack map of name to value.
+    pub kwargs: &'a [u8],
+}
+
+impl Actor {
+    // The caller's side.
+
+    /// Starts a task at the peer.
+    ///
+    /// # Errors
+    /// [`Misuse::NotOpen`], [`Misuse::Closing`], [`Misuse::TooMany`] or [`Misuse::TooLarge`];
+    /// nothing has changed.
+    pub fn start(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        call: &Call<'_>,
+    ) -> Result<DialogId, Misuse> {
+        self.advance(now);
+        self.check_len(&Payload::Borrowed(call.kwargs))?;
+        let (id, cid) = self.open_dialog(conn, call.func_type)?;
+        let start = Start {
+            cid,
+            ns: call.ns.into(),
+            func: call.func.into(),
+            kwargs: bytes::Bytes::copy_from_slice(call.kwargs),
+            uid: self.uid.clone(),
+        };
+        self.push(conn, &Msg::Start(start));
+        self.mark_started(conn, id);
+        Ok(id)
+    }
+
+    /// Asks the peer's runtime itself, such as a registrar. Answered like a call.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn request(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        request: Request,
+    ) -> Result<DialogId, Misuse> {
+        self.advance(now);
+        let (id, cid) = self.open_dialog(conn, FuncType::Call)?;
+        self.push(conn, &Msg::Request { cid, uid: self.uid.clone(), request });
+        self.mark_started(conn, id);
+        Ok(id)
+    }
+
+    fn open_dialog(&mut self, conn: ConnId, func: FuncType) -> Result<(DialogId, Cid), Misuse> {
+        self.check_serving()?;
+        let channel = self.channels.get_mut(conn).ok_or(Misuse::NotOpen)?;
+        if !channel.is_open() {
+            return Err(Misuse::NotOpen);
+        }
+        if channel.dialogs.len() >= self.config.dialogs_max {
+            return Err(Misuse::TooMany);
+        }
+        let rng = &mut self.rng;
+        let cid = channel.new_cid(|| rng.uuid());
+        let with = (&self.config, channel.features);
+        let id =
+            self.dialogs.insert_with(|_| Dialog::new(conn, cid.clone(), Side::Caller, func, with));
+        channel.dialogs.insert(cid.clone(), id);
+        Ok((id, cid))
+    }
+
+    fn mark_started(&mut self, conn: ConnId, id: DialogId) {
+        let mark = self.channels.get(conn).map_or(0, |c| c.outbox.data_mark());
+        if let Some(dialog) = self.dialogs.get_mut(id) {
+            dialog.start_mark = mark;
+        }
+    }
+
+    /// Asks the peer to cancel the dialog's task. Idempotent; never fails to be sent.
+    ///
+    /// # Errors
+    /// [`Misuse::NoSuchDialog`] when it has ended, [`Misuse::WrongSide`] for a callee.
+    pub fn cancel(&mut self, now: Instant, id: DialogId) -> Result<(), Misuse> {
+        self.advance(now);
+        let dialog = self.dialogs.get(id).ok_or(Misuse::NoSuchDialog)?;
+        if dialog.side == Side::Callee {
+            return Err(Misuse::WrongSide);
+        }
+        if dialog.cancel == Cancel::Idle {
+            self.ask_cancel(id);
+        }
+        Ok(())
+    }
+
+    fn ask_cancel(&mut self, id: DialogId) {
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        dialog.cancel = Cancel::Asked;
+        let (conn, target, mark) = (dialog.conn, dialog.cid.clone(), dialog.start_mark);
+        let Some(channel) = self.channels.get_mut(conn) else { return };
+        let rng = &mut self.rng;
+        let cid = channel.new_cid(|| rng.uuid());
+        channel.asked.insert(cid.clone(), Asked::Task(id));
+        let overtakes = channel.outbox.is_past(mark);
+        let request = Request::CancelTask { target };
+        let msg = Msg::Request { cid, uid: self.uid.clone(), request };
+        self.timers.set(Timer::TaskEnd(id), self.now + self.config.teardown_budget);
+        // A cancel passes all data, except the `Start` it is about.
+        if overtakes { self.push_control(conn, &msg) } else { self.push(conn, &msg) }
+    }
+
+    /// The handle of a dialog was dropped: its task is cancelled, and nobody hears of it any more.
+    pub fn abandon(&mut self, now: Instant, id: DialogId) {
+        self.advance(now);
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        if dialog.side == Side::Callee {
+            return;
+        }
+        dialog.audience = Audience::Nobody;
+        if dialog.cancel == Cancel::Idle {
+            self.ask_cancel(id);
+        }
+    }
+
+    pub(super) fn task_acked(&mut self, id: DialogId) {
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        dialog.cancel = Cancel::Acked;
+        self.out.dialog(id, DialogEvent::CancelAcked);
+    }
+
+    /// The far task did not end within the budget: it is given up on.
+    pub(super) fn on_task_end_timeout(&mut self, id: DialogId) {
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        dialog.cancel = Cancel::TooSlow;
+        let text = "the remote task did not end within the teardown budget";
+        let error = plain_error(&self.uid, "ActorTooSlowError", text);
+        self.end_dialog(id, Outcome::Errored { error, violation: None });
+    }
+
+    // Both sides: the stream.
+
+    /// Opens this side of the context's stream; its receiver chooses what happens to too much.
+    ///
+    /// # Errors
+    /// [`Misuse::StreamBeforeStarted`], [`Misuse::SecondStream`], [`Misuse::NoSuchDialog`].
+    pub fn open_stream(
+        &mut self,
+        now: Instant,
+        id: DialogId,
+        policy: OverrunPolicy,
+    ) -> Result<(), Misuse> {
+        self.advance(now);
+        let dialog = self.dialogs.get_mut(id).ok_or(Misuse::NoSuchDialog)?;
+        let credit = dialog.open_stream(policy, &self.config)?;
+        self.give_credit(id, credit);
+        Ok(())
+    }
+
+    /// Sends a stream item.
+    ///
+    /// # Errors
+    /// [`SendError::Blocked`] until [`DialogEvent::Writable`]; [`SendError::Overrun`] when the peer
+    /// never opened its stream; [`SendError::Misuse`]. Nothing has changed.
+    pub fn send(&mut self, now: Instant, id: DialogId, item: Payload<'_>) -> Result<(), SendError> {
+        self.advance(now);
+        self.check_len(&item)?;
+        let dialog = self.dialogs.get_mut(id).ok_or(Misuse::NoSuchDialog)?;
+        dialog.act(Act::Send)?;
+        let len = item.as_slice().len();
+        let channel = self.channels.get_mut(dialog.conn).ok_or(Misuse::NotOpen)?;
+        if !dialog.tx.may_send(len) {
+            dialog.tx.blocked = true;
+            if !dialog.tx.opened_by_peer && !self.timers.is_set(Timer::PeerOpen(id)) {
+                self.timers.set(Timer::PeerOpen(id), self.now + self.config.peer_open_timeout);
+            }
+            return Err(SendError::Blocked);
+        }
+        if !channel.has_room(&self.config) {
+            if !dialog.tx.blocked {
+                channel.waiting.push(id);
+            }
+            dialog.tx.blocked = true;
+            return Err(SendError::Blocked);
+        }
+        dialog.tx.charge(len);
+        let conn = dialog.conn;
+        channel.push_item(&dialog.cid, item);
+        self.after_push(conn);
+        Ok(())
+    }
+
+    pub(super) fn wake_sender(&mut self, id: DialogId) {
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        if core::mem::take(&mut dialog.tx.blocked) {
+            self.out.dialog(id, DialogEvent::Writable);
+        }
+    }
+
+    pub(super) fn on_peer_open_timeout(&mut self, id: DialogId) {
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        dialog.tx.flow = Flow::Stopped;
+        self.out.dialog(id, DialogEvent::SendOverrun);
+    }
+
+    /// Sends no more items.
+    ///
+    /// # Errors
+    /// [`Misuse::StreamClosed`] when the stream was not open, or stopped before.
+    pub fn stop(&mut self, now: Instant, id: DialogId) -> Result<(), Misuse> {
+        self.advance(now);
+        let dialog = self.dialogs.get_mut(id).ok_or(Misuse::NoSuchDialog)?;
+        dialog.act(Act::Stop)?;
+        self.push_stop(id);
+        Ok(())
+    }
+
+    fn push_stop(&mut self, id: DialogId) {
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        dialog.tx.flow = Flow::Stopped;
+        let (conn, cid, sent) = (dialog.conn, dialog.cid.clone(), dialog.tx.sent);
+        let sent = self.features(conn).has(Features::STOP_SEQ).then_some(sent);
+        self.push(conn, &Msg::Stop { cid, sent });
+    }
+
+    // The callee's side.
+
+    pub(super) fn check_cid(&mut self, conn: ConnId, cid: &Cid) -> Result<(), Violation> {
+        let Some(channel) = self.channels.get(conn) else { return Ok(()) };
+        let live = channel.dialogs.contains_key(cid) || channel.asked.contains_key(cid);
+        if live { Err(Violation::DuplicateCid) } else { Ok(()) }
+    }
+
+    pub(super) fn on_start(&mut self, conn: ConnId, start: Start) -> Result<(), Violation> {
+        self.check_cid(conn, &start.cid)?;
+        let Some(channel) = self.channels.get(conn) else { return Ok(()) };
+        let refusal = if matches!(self.life, Life::Closing | Life::Ended) {
+            Some(("ActorCancelled", "this actor is ending"))
+        } else if channel.dialogs.len() >= self.config.dialogs_max {
+            Some(("RuntimeError", "too many dialogs on this connection"))
+        } else if self.queued.len() >= self.config.queued_starts_max {
+            Some(("RuntimeError", "too many calls before this actor is ready"))
+        } else {
+            None
+        };
+        if let Some((kind, text)) = refusal {
+            self.refuse(conn, start.cid, kind, text);
+            return Ok(());
+        }
+        let id = self.open_task(conn, &start.cid);
+        match self.life {
+            Life::Booting => self.queued.push_back((id, start)),
+            _ => self.run_task(id, start),
+        }
+        Ok(())
+    }
+
+    fn open_task(&mut self, conn: ConnId, cid: &Cid) -> DialogId {
+        let with = (&self.config, self.features(conn));
+        let id = self
+            .dialogs
+            .insert_with(|_| Dialog::new(conn, cid.clone(), Side::Callee, FuncType::Call, with));
+        if let Some(channel) = self.channels.get_mut(conn) {
+            channel.dialogs.insert(cid.clone(), id);
+        }
+        self.tasks += 1;
+        id
+    }
+
+    pub(super) fn run_task(&mut self, id: DialogId, start: Start) {
+        if !self.enabled.contains(start.ns.as_str()) {
+            let text = alloc::format!("the module `{}` is not enabled here", start.ns);
+            let error = plain_error(&self.uid, "ModuleNotExposed", &text);
+            return self.end_task(id, Act::Fail, |_| TaskEnd::Failed(error));
+        }
+        let Some(dialog) = self.dialogs.get(id) else { return };
+        let (conn, ns, func, kwargs) = (dialog.conn, start.ns, start.func, start.kwargs);
+        self.out.effect(Effect::StartTask { dialog: id, conn, ns, func, kwargs });
+    }
+
+    /// Takes the task: it exists, and is of this kind.
+    ///
+    /// # Errors
+    /// [`Misuse::NoSuchDialog`] when the peer is gone: then don't run it, but call
+    /// [`cancelled`](Self::cancelled).
+    pub fn accept(&mut self, now: Instant, id: DialogId, func: FuncType) -> Result<(), Misuse> {
+        self.advance(now);
+        let dialog = self.dialogs.get_mut(id).ok_or(Misuse::NoSuchDialog)?;
+        let before = core::mem::replace(&mut dialog.func, func);
+        if let Err(misuse) = dialog.act(Act::Accept) {
+            dialog.func = before;
+            return Err(misuse);
+        }
+        if func == FuncType::Stream {
+            dialog.tx.flow = Flow::Open;
+        }
+        let msg = Msg::StartAck { cid: dialog.cid.clone(), functype: func };
+        let conn = dialog.conn;
+        self.push(conn, &msg);
+        Ok(())
+    }
+
+    /// Sets the context up, with its first value.
+    ///
+    /// # Errors
+    /// [`Misuse::StartedTwice`], [`Misuse::WrongSide`], [`Misuse::NoSuchDialog`],
+    /// [`Misuse::TooLarge`].
+    pub fn started(&mut self, now: Instant, id: DialogId, pld: Payload<'_>) -> Result<(), Misuse> {
+        self.advance(now);
+        self.check_len(&pld)?;
+        let dialog = self.dialogs.get_mut(id).ok_or(Misuse::NoSuchDialog)?;
+        dialog.act(Act::Start)?;
+        let msg = Msg::Started { cid: dialog.cid.clone(), pld: NO_KWARGS };
+        let conn = dialog.conn;
+        self.push_payload(conn, &msg, pld);
+        Ok(())
+    }
+
+    /// The task returned.
+    ///
+    /// # Errors
+    /// [`Misuse::TooLarge`] (then call [`fail`](Self::fail)), [`Misuse::WrongSide`] when it never
+    /// called [`started`](Self::started).
+    pub fn finish(&mut self, now: Instant, id: DialogId, pld: Payload<'_>) -> Result<(), Misuse> {
+        self.advance(now);
+        self.check_len(&pld)?;
+        let dialog = self.dialogs.get(id).ok_or(Misuse::NoSuchDialog)?;
+        if dialog.phase == Phase::AwaitStarted || dialog.side == Side::Caller {
+            return Err(Misuse::WrongSide);
+        }
+        self.end_task(id, Act::Finish, |_| TaskEnd::Returned(pld));
+        Ok(())
+    }
+
+    /// The task failed.
+    pub fn fail(&mut self, now: Instant, id: DialogId, error: RemoteError) {
+        self.advance(now);
+        self.end_task(id, Act::Fail, |_| TaskEnd::Failed(error));
+    }
+
+    /// The task ended by being cancelled.
+    pub fn cancelled(&mut self, now: Instant, id: DialogId) {
+        self.advance(now);
+        let us = self.uid.clone();
+        self.end_task(id, Act::Fail, |dialog| {
+            TaskEnd::Failed(match (dialog.complaint.take(), &dialog.cancel) {
+                (Some(complaint), _) => relayed(*complaint, &us),
+                (None, Cancel::Told { by, .. }) => cancel::report(&us, by),
+                (None, _) => cancel::report(&us, &us),
+            })
+        });
+    }
+
+    /// A task's last message, its acknowledgement if one is due, and its removal (D3).
+    fn end_task<'a>(
+        &mut self,
+        id: DialogId,
+        act: Act,
+        end: impl FnOnce(&mut Dialog) -> TaskEnd<'a>,
+    ) {
+        let Some(dialog) = self.dialogs.get_mut(id).filter(|d| d.side == Side::Callee) else {
+            return;
+        };
+        let (conn, cid) = (dialog.conn, dialog.cid.clone());
+        let stop = dialog.tx.flow == Flow::Open && act == Act::Finish;
+        let is_gen = dialog.func == FuncType::Stream;
+        if dialog.act(act).is_ok() {
+            let end = end(dialog);
+            if stop {
+                self.push_stop(id);
+            }
+            match end {
+                TaskEnd::Returned(_) if is_gen => {}
+                TaskEnd::Returned(pld) => {
+                    let msg = Msg::Return { cid: cid.clone(), pld: NO_KWARGS };
+                    self.push_payload(conn, &msg, pld);
+                }
+                TaskEnd::Failed(error) => {
+                    self.push(conn, &Msg::Error { cid: Some(cid.clone()), error });
+                }
+            }
+        }
+        self.remove_task(id, conn, &cid);
+    }
+
+    fn remove_task(&mut self, id: DialogId, conn: ConnId, cid: &Cid) {
+        let Some(dialog) = self.dialogs.remove(id) else { return };
+        self.timers.clear(Timer::PeerOpen(id));
+        if let Some(channel) = self.channels.get_mut(conn)
+            && channel.dialogs.get(cid) == Some(&id)
+        {
+            channel.dialogs.remove(cid);
+        }
+        if let Cancel::Told { ack: Some(ack), .. } = dialog.cancel {
+            // The base acknowledges a cancel once the task has ended.
+            self.push(conn, &Msg::CancelAck { cid: ack, outcome: AckOutcome::Cancelling });
+        }
+        self.tasks -= 1;
+        self.check_end();
+    }
+
+    /// Somebody wants this task cancelled. One that was not begun yet ends here.
+    pub(super) fn tell_cancelled(&mut self, id: DialogId, by: Uid, ack: Option<Cid>) {
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        if let Cancel::Told { ack: first, .. } = &mut dialog.cancel {
+            if first.is_none() {
+                *first = ack;
+            }
+            return;
+        }
+        dialog.cancel = Cancel::Told { by, ack };
+        if let Some(at) = self.queued.iter().position(|(queued, _)| *queued == id) {
+            self.queued.remove(at);
+            return self.cancelled(self.now, id);
+        }
+        self.out.effect(Effect::CancelTask { dialog: id });
+    }
+
+    /// The caller complains about what we sent: the task is cancelled, and answers with it.
+    pub(super) fn on_complaint(&mut self, id: DialogId, error: RemoteError) {
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        dialog.complaint = Some(Box::new(error));
+        let by = self.channels.get(dialog.conn).and_then(|c| c.peer_uid()).cloned();
+        if let Some(by) = by {
+            self.tell_cancelled(id, by, None);
+        }
+    }
+
+    // Endings.
+
+    /// An error from the callee ends the caller's dialog: as a failure, or as a cancellation.
+    pub(super) fn end_by_error(&mut self, id: DialogId, error: RemoteError) {
+        let Some(dialog) = self.dialogs.get(id) else { return };
+        let peer = self.channels.get(dialog.conn).and_then(|c| c.peer_uid());
+        let outcome = if cancel::is_cancellation(&error) {
+            let asked = dialog.cancel_asked();
+            let by_us = peer.is_some_and(|p| cancel::is_absorbed(&error, asked, &self.uid, p));
+            Outcome::Cancelled { error, by_us }
+        } else {
+            Outcome::Errored { error, violation: None }
+        };
+        self.end_dialog(id, outcome);
+    }
+
+    /// Our receiving end is full: the sender is told, by the base's rule.
+    pub(super) fn report_overrun(&mut self, id: DialogId) {
+        let Some(dialog) = self.dialogs.get(id) else { return };
+        let (conn, cid, side) = (dialog.conn, dialog.cid.clone(), dialog.side);
+        let Some(peer) = self.channels.get(conn).and_then(|c| c.peer_uid()).cloned() else {
+            return;
+        };
+        let mut error = plain_error(&self.uid, "StreamOverrun", "the stream's receiver is full");
+        error.sender = Some(peer);
+        self.push(conn, &Msg::Error { cid: Some(cid), error: error.clone() });
+        if side == Side::Callee {
+            // For the caller that was the outcome; so it is for us.
+            self.end_dialog(id, Outcome::Errored { error, violation: None });
+        } else if let Some(dialog) = self.dialogs.get_mut(id) {
+            // The callee fails of it, and that is our outcome. What still comes is not taken.
+            dialog.rx.policy = OverrunPolicy::DropOldest(0);
+        }
+    }
+
+    /// The peer broke a rule of this dialog: it ends, with that, on both sides.
+    pub(super) fn dialog_violation(&mut self, id: DialogId, violation: Violation) {
+        let Some(dialog) = self.dialogs.get(id) else { return };
+        let (conn, cid) = (dialog.conn, dialog.cid.clone());
+        let error = plain_error(&self.uid, "Violation", &alloc::format!("{violation}"));
+        self.push(conn, &Msg::Error { cid: Some(cid), error: error.clone() });
+        self.end_dialog(id, Outcome::Errored { error, violation: Some(violation) });
+    }
+
+    /// The outcome (D2). A caller's dialog is gone with it; a callee's task is cancelled.
+    pub(super) fn end_dialog(&mut self, id: DialogId, outcome: Outcome) {
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        let was_done = dialog.side == Side::Callee && dialog.outcome_told;
+        if was_done {
+            return;
+        }
+        dialog.phase = Phase::Done;
+        dialog.outcome_told = true;
+        let (conn, cid, side) = (dialog.conn, dialog.cid.clone(), dialog.side);
+        let told = dialog.audience == Audience::Task;
+        self.timers.clear(Timer::PeerOpen(id));
+        self.timers.clear(Timer::TaskEnd(id));
+        if let Some(channel) = self.channels.get_mut(conn) {
+            channel.dialogs.remove(&cid);
+        }
+        if side == Side::Caller {
+            self.dialogs.remove(id);
+            self.main_ended(conn, id, &outcome);
+        }
+        if told {
+            self.out.dialog(id, DialogEvent::Done(Box::new(outcome)));
+        }
+        if side == Side::Callee {
+            self.abort_task(id, conn);
+        }
+    }
+
+    fn abort_task(&mut self, id: DialogId, conn: ConnId) {
+        let by = self.channels.get(conn).and_then(|c| c.peer_uid()).unwrap_or(&self.uid).clone();
+        self.tell_cancelled(id, by, None);
+    }
+
+    /// The one task of a child: the child ends with it.
+    fn main_ended(&mut self, conn: ConnId, id: DialogId, outcome: &Outcome) {
+        let Some(child) = self.child_of(conn) else { return };
+        if self.children.get(child).and_then(|c| c.main) != Some(id) {
+            return;
+        }
+        let failed = match outcome {
+            Outcome::Returned(_) | Outcome::Cancelled { by_us: true, .. } => false,
+            Outcome::Errored { .. } | Outcome::Cancelled { .. } => true,
+            Outcome::PeerLost { .. } => return, // The child's own end tells.
+        };
+        self.on_main_ended(child, id, failed);
+    }
+
+    /// Which child a connection is the link to.
+    pub(super) fn child_of(&self, conn: ConnId) -> Option<ChildId> {
+        self.children.iter().find(|(_, c)| c.conn == conn).map(|(id, _)| id)
+    }
+
+    /// Asks a peer to end as a whole. [`Event::CancelAcked`] tells of the answer.
+    ///
+    /// # Errors
+    /// [`Misuse::NotOpen`].
+    pub fn cancel_peer(&mut self, now: Instant, conn: ConnId) -> Result<(), Misuse> {
+        self.advance(now);
+        let channel = self.channels.get_mut(conn).ok_or(Misuse::NotOpen)?;
+        if !channel.is_open() {
+            return Err(Misuse::NotOpen);
+        }
+        if !self.timers.is_set(Timer::ActorAck(conn)) {
+            self.timers.set(Timer::ActorAck(conn), self.now + self.config.cancel_ack_timeout);
+            self.push_cancel_actor(conn, self.config.teardown_budget);
+        }
+        Ok(())
+    }
+
+    pub(super) fn push_cancel_actor(&mut self, conn: ConnId, budget: core::time::Duration) {
+        let Some(channel) = self.channels.get_mut(conn) else { return };
+        let rng = &mut self.rng;
+        let cid = channel.new_cid(|| rng.uuid());
+        channel.asked.insert(cid.clone(), Asked::Actor);
+        let budget = channel.features.has(Features::BUDGET).then_some(budget);
+        let request = Request::CancelActor { budget };
+        self.push_control(conn, &Msg::Request { cid, uid: self.uid.clone(), request });
+    }
+
+    /// An error of the runtime's own, from this actor.
+    pub fn own_error(&self, type_name: &'static str, message: &str) -> RemoteError {
+        plain_error(&self.uid, type_name, message)
+    }
+
+    /// Whether a task was told to end, and by whom.
+    pub fn cancelled_by(&self, id: DialogId) -> Option<&Uid> {
+        match &self.dialogs.get(id)?.cancel {
+            Cancel::Told { by, .. } => Some(by),
+            _ => None,
+        }
+    }
+
+    /// The connection of a live dialog.
+    pub fn conn_of(&self, id: DialogId) -> Option<ConnId> {
+        self.dialogs.get(id).map(|d| d.conn)
+    }
+
+    /// Tells everybody about a channel-level error of ours: only a parent listens.
+    pub fn report_to_parent(&mut self, now: Instant, error: RemoteError) {
+        self.advance(now);
+        if let Some(parent) = self.parent {
+            self.push(parent, &Msg::Error { cid: None, error });
+        }
+    }
+
+    pub(super) fn event_closing(
+        &mut self,
+        why: crate::output::EndReason,
+        budget: core::time::Duration,
+    ) {
+        self.out.event(Event::Closing { why, budget });
+    }
+}
+
+/// How a task ended, with its message's content.
+enum TaskEnd<'a> {
+    Returned(Payload<'a>),
+    Failed(RemoteError),
+}
+
+/// An error from elsewhere that is sent on: the source is kept, the path grows.
+pub fn relayed(mut error: RemoteError, us: &Uid) -> RemoteError {
+    if !cancel::is_cancellation(&error) {
+        error.boxed_type = Text::from_static("RemoteActorError");
+    }
+    error.relay_path.push(us.clone());
+    error
+}

@@ -1,0 +1,211 @@
+//! What peers ask of the runtime itself: a closed set, each with its rule of who may.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::{Actor, Life, NO_KWARGS};
+use crate::addr::Address;
+use crate::cancel::plain_error;
+use crate::channel::Role;
+use crate::config::CancelPolicy;
+use crate::dialog::table::Side;
+use crate::error::Violation;
+use crate::id::{Cid, ConnId, Text, Uid};
+use crate::msg::{AckOutcome, Features, FuncType, Msg, Request, codec};
+use crate::output::{EndReason, Event};
+use crate::registry::{Owner, Refusal, Waiter};
+use crate::supervise::table::Fact;
+
+impl Actor {
+    pub(super) fn on_request(
+        &mut self,
+        conn: ConnId,
+        cid: Cid,
+        request: Request,
+    ) -> Result<(), Violation> {
+        self.check_cid(conn, &cid)?;
+        match request {
+            Request::CancelTask { target } => self.on_cancel_task(conn, cid, &target),
+            Request::CancelActor { budget } => self.on_cancel_actor(conn, cid, budget),
+            Request::Unknown { func } => {
+                let text = alloc::format!("the runtime has no function `{func}`");
+                self.refuse(conn, cid, "AttributeError", &text);
+            }
+            Request::BadArguments { func } => {
+                let text = alloc::format!("wrong arguments for the runtime's `{func}`");
+                self.refuse(conn, cid, "TypeError", &text);
+            }
+            request => self.on_registry_request(conn, cid, request),
+        }
+        Ok(())
+    }
+
+    fn on_cancel_task(&mut self, conn: ConnId, cid: Cid, target: &Cid) {
+        let ack = Msg::StartAck { cid: cid.clone(), functype: FuncType::Call };
+        self.push_control(conn, &ack);
+        let Some(channel) = self.channels.get(conn) else { return };
+        let Some(by) = channel.peer_uid().cloned() else { return };
+        let dialog = channel.dialogs.get(target).copied();
+        let callee =
+            dialog.filter(|id| self.dialogs.get(*id).is_some_and(|d| d.side == Side::Callee));
+        let Some(dialog) = callee else {
+            let ack = Msg::CancelAck { cid, outcome: AckOutcome::AlreadyDone };
+            return self.push_control(conn, &ack);
+        };
+        if self.features(conn).has(Features::TYPED_ACK) {
+            let ack = Msg::CancelAck { cid, outcome: AckOutcome::Cancelling };
+            self.push_control(conn, &ack);
+            self.tell_cancelled(dialog, by, None);
+        } else {
+            self.tell_cancelled(dialog, by, Some(cid));
+        }
+    }
+
+    fn on_cancel_actor(&mut self, conn: ConnId, cid: Cid, budget: Option<core::time::Duration>) {
+        let ack = Msg::StartAck { cid: cid.clone(), functype: FuncType::Call };
+        self.push_control(conn, &ack);
+        let Some(by) = self.channels.get(conn).and_then(|c| c.peer_uid()).cloned() else { return };
+        if self.config.cancel_policy == CancelPolicy::ParentOnly && self.parent != Some(conn) {
+            let ack = Msg::CancelAck { cid, outcome: AckOutcome::Refused };
+            return self.push_control(conn, &ack);
+        }
+        if self.features(conn).has(Features::TYPED_ACK) || self.life == Life::Ended {
+            let ack = Msg::CancelAck { cid, outcome: AckOutcome::Cancelling };
+            self.push_control(conn, &ack);
+        } else {
+            self.late_ack = Some((conn, cid));
+        }
+        let budget = budget.unwrap_or(self.config.teardown_budget);
+        let own = budget.saturating_sub(self.config.child_margin);
+        self.begin_end(EndReason::Cancelled { by }, own);
+    }
+
+    pub(super) fn refuse(&mut self, conn: ConnId, cid: Cid, kind: &'static str, text: &str) {
+        let error = plain_error(&self.uid, kind, text);
+        self.push(conn, &Msg::Error { cid: Some(cid), error });
+    }
+
+    fn answer(&mut self, conn: ConnId, cid: Cid, pld: Bytes) {
+        let ack = Msg::StartAck { cid: cid.clone(), functype: FuncType::Call };
+        self.push(conn, &ack);
+        self.push(conn, &Msg::Return { cid, pld });
+    }
+
+    fn on_registry_request(&mut self, conn: ConnId, cid: Cid, request: Request) {
+        let Some(asker) = self.channels.get(conn).and_then(|c| c.peer_uid()).cloned() else {
+            return;
+        };
+        if self.registry.is_none() {
+            return self.refuse(conn, cid, "RuntimeError", "this actor is not a registrar");
+        }
+        match request {
+            Request::Register { uid, addr } => self.on_register(conn, cid, (uid, addr), &asker),
+            Request::Unregister { uid } => {
+                let done = self.registry.as_mut().map(|r| r.unregister(&uid, &asker));
+                self.registry_changed(conn, cid, done.unwrap_or(Ok(())));
+            }
+            Request::Find { name } => {
+                let found = self.registry.as_ref().and_then(|r| r.find(name.as_str()));
+                let pld = found.map_or(NIL, |addr| encoded(|out| codec::encode_addr(addr, out)));
+                self.answer(conn, cid, pld);
+            }
+            Request::Wait { name } => self.on_wait(conn, cid, name),
+            Request::ReportDead { addr } => {
+                let dropped = self.registry.as_mut().and_then(|r| r.drop_dead(&addr));
+                let pld = dropped.map_or(NIL, |uid| encoded(|out| codec::encode_uid(&uid, out)));
+                self.answer(conn, cid, pld);
+            }
+            _ => {
+                let pld = self.encode_registry();
+                self.answer(conn, cid, pld);
+            }
+        }
+    }
+
+    fn encode_registry(&self) -> Bytes {
+        let Some(registry) = &self.registry else { return NO_KWARGS };
+        let entries: Vec<(&Uid, &[Address])> = registry.entries().collect();
+        encoded(|out| codec::encode_registry(&entries, out))
+    }
+
+    fn on_register(&mut self, conn: ConnId, cid: Cid, of: (Uid, Address), asker: &Uid) {
+        let (uid, addr) = of;
+        let is_ours = self.features(conn).has(Features::READY);
+        let owner = if is_ours { Owner::Lease(conn) } else { Owner::Uid };
+        let result =
+            if uid == *asker { self.register(&uid, addr, owner) } else { Err(Refusal::NotOwner) };
+        self.registry_changed(conn, cid, result);
+    }
+
+    /// Adds a record and serves who waited for it.
+    fn register(&mut self, uid: &Uid, addr: Address, owner: Owner) -> Result<(), Refusal> {
+        let Some(registry) = &mut self.registry else { return Ok(()) };
+        let served = registry.register(uid, addr, owner, self.config.registry_max)?;
+        for Waiter { conn, cid, name } in served {
+            let addrs = self.find_all(name.as_str());
+            let pld = encoded(|out| codec::encode_addrs(&addrs, out));
+            self.push(conn, &Msg::Return { cid, pld });
+        }
+        self.out.event(Event::RegistryChanged);
+        Ok(())
+    }
+
+    fn registry_changed(&mut self, conn: ConnId, cid: Cid, result: Result<(), Refusal>) {
+        match result {
+            Ok(()) => {
+                self.out.event(Event::RegistryChanged);
+                self.answer(conn, cid, NIL);
+            }
+            Err(refusal) => self.refuse(conn, cid, "PermissionError", refusal.as_str()),
+        }
+    }
+
+    fn on_wait(&mut self, conn: ConnId, cid: Cid, name: Text) {
+        let addrs = self.find_all(name.as_str());
+        if !addrs.is_empty() {
+            let pld = encoded(|out| codec::encode_addrs(&addrs, out));
+            return self.answer(conn, cid, pld);
+        }
+        let waiter = Waiter { conn, cid: cid.clone(), name: name.detached() };
+        let max = self.config.waiters_max;
+        match self.registry.as_mut().map(|r| r.wait(waiter, max)) {
+            Some(Err(refusal)) => self.refuse(conn, cid, "RuntimeError", refusal.as_str()),
+            _ => self.push(conn, &Msg::StartAck { cid, functype: FuncType::Call }),
+        }
+    }
+
+    /// A child is bound and ready; when we keep the registry, that registers it.
+    pub(super) fn on_ready(&mut self, conn: ConnId, addrs: Vec<Address>) {
+        let Some(uid) = self.channels.get(conn).and_then(|c| c.peer_uid()).cloned() else { return };
+        for addr in addrs {
+            // An address that somebody else has is refused; the child can be used all the same.
+            let _ = self.register(&uid, addr, Owner::Lease(conn));
+        }
+        if let Some(child) = self.child_of(conn) {
+            self.child_fact(child, Fact::Ready);
+        }
+    }
+
+    pub(super) fn role(&self, conn: ConnId) -> Option<Role> {
+        self.channels.get(conn).map(|c| c.role)
+    }
+
+    /// The addresses of all actors of this name that our own registry knows.
+    pub fn find_all(&self, name: &str) -> Vec<Address> {
+        self.registry.as_ref().map(|r| r.find_all(name)).unwrap_or_default()
+    }
+
+    /// All records of our own registry.
+    pub fn registry(&self) -> impl Iterator<Item = (&Uid, &[Address])> {
+        self.registry.iter().flat_map(|r| r.entries())
+    }
+}
+
+const NIL: Bytes = Bytes::from_static(&[0xc0]);
+
+fn encoded(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut out = Vec::new();
+    write(&mut out);
+    Bytes::from(out)
+}

@@ -1,0 +1,269 @@
+//! One connection: who the peer is, what may pass, and the only place where messages are encoded.
+//!
+//! ```text
+//!   AwaitAid ──Aid──▶ Open ──violation, close──▶ Closing ──▶ Closed
+//!      └───Aid──▶ AwaitSpec ──SpawnSpec──▶ Open        (the link to our parent)
+//! ```
+//!
+//! # Invariants
+//! H1  Nothing but `Aid` is taken before the peer is known.                       (protocol §4.1)
+//! H2  A connection is closed only between frames of ours: its outbox is written first. (§1.4)
+//! H3  After `Closing` nothing is taken and nothing is queued.                    (§4.5)
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::config::Config;
+use crate::error::Violation;
+use crate::id::{Cid, DialogId, Uid};
+use crate::msg::{Aid, Features, Msg};
+use crate::outbox::{Outbox, Payload};
+use crate::time::Instant;
+use crate::wire::frame::Deframer;
+
+pub mod table;
+
+use table::{Cell, Class};
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The link to our parent.
+    ToParent,
+    /// The link to a child of ours.
+    ToChild,
+    /// A peer connected to us.
+    Accepted,
+    /// We connected to a peer.
+    Connected,
+}
+
+impl Role {
+    /// Whether this side counts as the one that connected: it names its dialogs with odd numbers.
+    const fn is_opener(self) -> bool {
+        matches!(self, Role::ToParent | Role::Connected)
+    }
+}
+
+/// Where a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Waits for the peer's `Aid`.
+    AwaitAid,
+    /// A child waits for its instructions.
+    AwaitSpec,
+    /// Dialogs may run.
+    Open,
+    /// Our outbox is being written out.
+    Closing,
+    /// Gone.
+    Closed,
+}
+
+/// What a message is about, once the connection let it in.
+#[derive(Debug)]
+pub(crate) enum Admitted {
+    /// The peer introduced itself.
+    Peer,
+    /// The message is for somebody inside.
+    Inside(Msg),
+    /// Dropped.
+    Nothing,
+}
+
+/// What a request of ours was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// To cancel the far task of this dialog.
+    Task(DialogId),
+    /// To cancel the peer as a whole.
+    Actor,
+}
+
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) role: Role,
+    pub(crate) phase: Phase,
+    /// Who it must be, when we know beforehand: our child.
+    pub(crate) expected: Option<Uid>,
+    /// Set by its `Aid`, for good.
+    pub(crate) peer: Option<Aid>,
+    /// What both sides can do; the base's until the handshake.
+    pub(crate) features: Features,
+    pub(crate) deframer: Deframer,
+    pub(crate) outbox: Outbox,
+    /// The live dialogs, by the name they have here.
+    pub(crate) dialogs: BTreeMap<Cid, DialogId>,
+    /// Our cancel requests that wait for their acknowledgement.
+    pub(crate) asked: BTreeMap<Cid, Asked>,
+    /// Dialogs whose sends wait for room in the data lane.
+    pub(crate) waiting: Vec<DialogId>,
+    /// The peer said goodbye: its end is no surprise.
+    pub(crate) said_goodbye: bool,
+    next_cid: u64,
+    strays: u32,
+}
+
+impl Channel {
+    pub(crate) fn new(role: Role, config: &Config) -> Channel {
+        Channel {
+            role,
+            phase: Phase::AwaitAid,
+            expected: None,
+            peer: None,
+            features: Features::BASE,
+            deframer: Deframer::new(config.frame_len_max_early),
+            outbox: Outbox::default(),
+            dialogs: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            waiting: Vec::new(),
+            said_goodbye: false,
+            next_cid: u64::from(role.is_opener()),
+            strays: 0,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Closing | Phase::Closed)
+    }
+
+    pub(crate) fn peer_uid(&self) -> Option<&Uid> {
+        self.peer.as_ref().map(|aid| &aid.uid)
+    }
+
+    /// Lets a message in, or says which rule it breaks.
+    pub(crate) fn admit(&mut self, msg: Msg, config: &Config) -> Result<Admitted, Violation> {
+        let class = match &msg {
+            Msg::Aid(_) => Class::Aid,
+            Msg::SpawnSpec(_) => Class::Spec,
+            Msg::Ready { .. } => Class::Ready,
+            Msg::Goodbye { .. } => Class::Goodbye,
+            _ => Class::Dialog,
+        };
+        match table::recv(self.role, self.phase, class) {
+            Cell::Next(phase) => {
+                self.check_peer(&msg)?;
+                self.check_features(&msg)?;
+                self.phase = phase;
+            }
+            Cell::Ignore => return Ok(Admitted::Nothing),
+            Cell::ChannelViolation => return Err(self.forbidden(class)),
+        }
+        match msg {
+            Msg::Aid(aid) => {
+                self.meet(aid, config);
+                Ok(Admitted::Peer)
+            }
+            Msg::Goodbye { .. } => {
+                self.said_goodbye = true;
+                Ok(Admitted::Nothing)
+            }
+            msg => Ok(Admitted::Inside(msg)),
+        }
+    }
+
+    fn forbidden(&self, class: Class) -> Violation {
+        match (class, self.phase) {
+            (_, Phase::AwaitAid) => Violation::NotAid,
+            (Class::Aid, _) => Violation::SecondHandshake,
+            _ => Violation::NotALink,
+        }
+    }
+
+    /// The peer is who it must be, and speaks for itself.
+    fn check_peer(&self, msg: &Msg) -> Result<(), Violation> {
+        match msg {
+            Msg::Aid(aid) if self.expected.as_ref().is_some_and(|uid| *uid != aid.uid) => {
+                Err(Violation::ForeignUid)
+            }
+            Msg::Start(start) if Some(&start.uid) != self.peer_uid() => {
+                Err(Violation::ForeignAsker)
+            }
+            Msg::Request { uid, .. } if Some(uid) != self.peer_uid() => {
+                Err(Violation::ForeignAsker)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_features(&self, msg: &Msg) -> Result<(), Violation> {
+        let needs = match msg {
+            Msg::Yields { .. } => Features::PACKED,
+            Msg::Credit { .. } => Features::CREDIT,
+            Msg::Ready { .. } => Features::READY,
+            _ => Features::BASE,
+        };
+        if self.features.has(needs) { Ok(()) } else { Err(Violation::NotNegotiated) }
+    }
+
+    fn meet(&mut self, mut aid: Aid, config: &Config) {
+        self.features = match &aid.ext {
+            // Version 1 is the only one there is.
+            Some(ext) if ext.version_min <= 1 && ext.version_max >= 1 => {
+                ext.features.both(config.features)
+            }
+            _ => Features::BASE,
+        };
+        aid.uid = aid.uid.detached();
+        self.peer = Some(aid);
+        self.deframer.set_max(config.frame_len_max);
+    }
+
+    /// Counts a message that nobody waits for; too many end the connection.
+    pub(crate) fn stray(&mut self, config: &Config) -> Result<(), Violation> {
+        self.strays += 1;
+        if self.strays > config.strays_max { Err(Violation::TooManyStrays) } else { Ok(()) }
+    }
+
+    /// A name for a dialog of ours.
+    pub(crate) fn new_cid(&mut self, uuid: impl FnOnce() -> crate::id::Text) -> Cid {
+        if self.features.has(Features::SHORT_CID) {
+            self.next_cid += 2;
+            Cid::Num(self.next_cid)
+        } else {
+            Cid::Text(uuid())
+        }
+    }
+
+    /// Queues a message ahead of all data.
+    pub(crate) fn push_control(&mut self, msg: &Msg) {
+        if !self.is_ended() {
+            self.outbox.control(msg, self.features);
+        }
+    }
+
+    /// Queues a message behind all data.
+    pub(crate) fn push(&mut self, msg: &Msg) {
+        if !self.is_ended() {
+            self.outbox.data(msg, self.features);
+        }
+    }
+
+    /// Queues a message whose payload may be long.
+    pub(crate) fn push_payload(&mut self, msg: &Msg, payload: Payload<'_>) {
+        if !self.is_ended() {
+            self.outbox.payload(msg, payload);
+        }
+    }
+
+    /// Queues a stream item.
+    pub(crate) fn push_item(&mut self, cid: &Cid, item: Payload<'_>) {
+        if !self.is_ended() {
+            self.outbox.item(cid, item, self.features);
+        }
+    }
+
+    /// Whether the data lane takes another item now.
+    pub(crate) fn has_room(&self, config: &Config) -> bool {
+        self.outbox.data_len() < config.lane_bytes_max
+    }
+}
+
+/// A deadline of a connection, for the actor's table.
+pub(crate) fn handshake_deadline(now: Instant, config: &Config) -> Instant {
+    now + config.handshake_timeout
+}

@@ -1,0 +1,233 @@
+//! The two directions of a stream: who may send how much, and what happens to too much.
+//!
+//! # Invariants
+//! F1  A receiver that gives credit never holds more than its window, plus one item. (§6.7)
+//! F2  What was charged for an item is given back for it, once, when it is read.
+//! F3  After `Stopped` nothing is sent, or received, in that direction.
+
+use crate::config::Config;
+use crate::msg::Features;
+use crate::output::item_cost;
+
+/// What a receiver does when items come faster than they are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OverrunPolicy {
+    /// The sender waits. (With a peer that has no credit: as `Error`.)
+    #[default]
+    Backpressure,
+    /// The dialog fails with an overrun once the base's 64 items wait unread.
+    Error,
+    /// The oldest unread items are dropped, so that no more than this many wait.
+    DropOldest(u32),
+}
+
+/// Where one direction of a stream is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flow {
+    /// Its own end has not been opened by the application.
+    #[default]
+    Unopened,
+    /// Items may flow.
+    Open,
+    /// It ended, for good.
+    Stopped,
+}
+
+/// The sending direction.
+#[derive(Debug)]
+pub(crate) struct Tx {
+    pub(crate) flow: Flow,
+    /// Whether the peer gives credit; without it nothing limits us but the lane.
+    credited: bool,
+    items: u64,
+    /// Below zero after an item that was larger than the window.
+    bytes: i64,
+    window: i64,
+    /// Items sent, for `Stop`.
+    pub(crate) sent: u64,
+    /// Whether the application waits to be told that it may send.
+    pub(crate) blocked: bool,
+    /// Whether the peer ever opened its end.
+    pub(crate) opened_by_peer: bool,
+}
+
+impl Tx {
+    pub(crate) fn new(config: &Config, features: Features) -> Tx {
+        let window = signed(early_bytes(config));
+        Tx {
+            flow: Flow::Unopened,
+            credited: features.has(Features::CREDIT),
+            items: u64::from(config.base_items),
+            bytes: window,
+            window,
+            sent: 0,
+            blocked: false,
+            opened_by_peer: false,
+        }
+    }
+
+    /// Whether an item of `len` bytes may go now. One that is larger than the window may go when
+    /// nothing is under way, which is when three quarters are here: a receiver may sit on the rest.
+    pub(crate) fn may_send(&self, len: usize) -> bool {
+        let cost = signed(item_cost(1, len));
+        let idle = self.window - self.window / 4;
+        !self.credited || (self.items > 0 && (self.bytes >= cost || self.bytes >= idle))
+    }
+
+    pub(crate) fn charge(&mut self, len: usize) {
+        self.sent += 1;
+        if self.credited {
+            self.items -= 1;
+            self.bytes -= signed(item_cost(1, len));
+        }
+    }
+
+    /// More credit came. Widening grants raise the window too.
+    pub(crate) fn grant(&mut self, items: u32, bytes: u64) {
+        self.opened_by_peer = true;
+        self.items = self.items.saturating_add(u64::from(items));
+        self.bytes = self.bytes.saturating_add(signed(bytes));
+        self.window = self.window.max(self.bytes);
+    }
+}
+
+/// The receiving direction.
+#[derive(Debug)]
+pub(crate) struct Rx {
+    pub(crate) flow: Flow,
+    pub(crate) policy: OverrunPolicy,
+    credited: bool,
+    /// Given to the application and not read yet.
+    unread_items: u32,
+    unread_bytes: u64,
+    /// Read and not yet given back as credit.
+    owed_items: u32,
+    owed_bytes: u64,
+    window_items: u32,
+    window_bytes: u64,
+    /// Items received, to be compared with `Stop`.
+    pub(crate) received: u64,
+}
+
+/// What becomes of items that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    Take,
+    /// Take them, after the oldest so many unread ones are dropped.
+    TakeDropping(u32),
+    Overrun,
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Bytes of credit that a stream starts with, before its receiver opened it.
+fn early_bytes(config: &Config) -> u64 {
+    config.window_bytes / 16
+}
+
+impl Rx {
+    pub(crate) fn new(config: &Config, features: Features) -> Rx {
+        Rx {
+            flow: Flow::Unopened,
+            policy: OverrunPolicy::Backpressure,
+            credited: features.has(Features::CREDIT),
+            unread_items: 0,
+            unread_bytes: 0,
+            owed_items: 0,
+            owed_bytes: 0,
+            window_items: config.base_items,
+            window_bytes: early_bytes(config),
+            received: 0,
+        }
+    }
+
+    /// The application opened its end. Returns the credit to give: what the window grew by.
+    pub(crate) fn open(&mut self, policy: OverrunPolicy, config: &Config) -> Option<(u32, u64)> {
+        self.policy = policy;
+        if self.flow == Flow::Unopened {
+            self.flow = Flow::Open;
+        }
+        if !self.credited {
+            return None;
+        }
+        let grown = (
+            config.window_items.saturating_sub(self.window_items),
+            config.window_bytes.saturating_sub(self.window_bytes),
+        );
+        self.window_items += grown.0;
+        self.window_bytes += grown.1;
+        Some(grown)
+    }
+
+    /// Items came.
+    pub(crate) fn arrive(&mut self, count: u32, len: usize, config: &Config) -> Arrival {
+        self.received += u64::from(count);
+        self.unread_items = self.unread_items.saturating_add(count);
+        self.unread_bytes += item_cost(count, len);
+        match self.policy {
+            OverrunPolicy::Backpressure if self.credited => self.check_window(count, len),
+            OverrunPolicy::Backpressure | OverrunPolicy::Error => {
+                match self.unread_items > config.base_items {
+                    true => Arrival::Overrun,
+                    false => Arrival::Take,
+                }
+            }
+            OverrunPolicy::DropOldest(keep) => match self.unread_items.saturating_sub(keep) {
+                0 => Arrival::Take,
+                extra => Arrival::TakeDropping(extra),
+            },
+        }
+    }
+
+    /// A peer with credit that sends more than it was given broke the rules (F1).
+    fn check_window(&self, count: u32, len: usize) -> Arrival {
+        let items = self.unread_items.saturating_add(self.owed_items);
+        let bytes = self.unread_bytes + self.owed_bytes;
+        let before = bytes - item_cost(count, len);
+        let alone = count == 1 && before <= self.window_bytes / 4;
+        match items <= self.window_items && (alone || bytes <= self.window_bytes) {
+            true => Arrival::Take,
+            false => Arrival::Overrun,
+        }
+    }
+
+    /// The application read, or dropped, so much. Returns the credit to give back, once it is worth
+    /// a message.
+    pub(crate) fn read(&mut self, items: u32, bytes: u64) -> Option<(u32, u64)> {
+        self.unread_items = self.unread_items.saturating_sub(items);
+        self.unread_bytes = self.unread_bytes.saturating_sub(bytes);
+        match self.policy {
+            OverrunPolicy::Backpressure => self.owe(items, bytes),
+            // Their sender never waits: `arrived` gave the credit back.
+            OverrunPolicy::Error | OverrunPolicy::DropOldest(_) => None,
+        }
+    }
+
+    /// What came counts as read at once where the policy makes no sender wait.
+    pub(crate) fn arrived(&mut self, count: u32, len: usize) -> Option<(u32, u64)> {
+        match self.policy {
+            OverrunPolicy::Backpressure => None,
+            OverrunPolicy::Error | OverrunPolicy::DropOldest(_) => {
+                self.owe(count, item_cost(count, len))
+            }
+        }
+    }
+
+    fn owe(&mut self, items: u32, bytes: u64) -> Option<(u32, u64)> {
+        if !self.credited || self.flow != Flow::Open {
+            return None;
+        }
+        self.owed_items = self.owed_items.saturating_add(items);
+        self.owed_bytes += bytes;
+        let worth =
+            self.owed_items >= self.window_items / 4 || self.owed_bytes >= self.window_bytes / 4;
+        worth.then(|| {
+            let owed = (self.owed_items, self.owed_bytes);
+            (self.owed_items, self.owed_bytes) = (0, 0);
+            owed
+        })
+    }
+}

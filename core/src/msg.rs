@@ -1,0 +1,310 @@
+//! The messages. Each is one frame's body; [`codec`] is where the wire's strings begin and end.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::addr::Address;
+use crate::id::{Cid, Text, Uid};
+
+pub mod codec;
+
+/// What a peer can do beyond the base protocol: one bit each, used only when both sides have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features(pub u32);
+
+impl Features {
+    /// Per-stream credit: [`Msg::Credit`].
+    pub const CREDIT: Features = Features(1);
+    /// Many small stream items in one frame: [`Msg::Yields`].
+    pub const PACKED: Features = Features(1 << 1);
+    /// Numbers as dialog names: [`Cid::Num`].
+    pub const SHORT_CID: Features = Features(1 << 2);
+    /// `Stop` tells how many items came before it.
+    pub const STOP_SEQ: Features = Features(1 << 3);
+    /// `CancelAck` tells what became of the request, and comes at once.
+    pub const TYPED_ACK: Features = Features(1 << 4);
+    /// [`Msg::Goodbye`] before a connection is closed on purpose.
+    pub const GOODBYE: Features = Features(1 << 5);
+    /// A cancel request carries the time that is left for it.
+    pub const BUDGET: Features = Features(1 << 6);
+    /// `Error` carries the error's own data, so that its type can be recovered.
+    pub const ERROR_DATA: Features = Features(1 << 7);
+    /// [`Msg::Ready`]: a child tells its parent that it is bound and registered.
+    pub const READY: Features = Features(1 << 8);
+    /// Nothing beyond the base.
+    pub const BASE: Features = Features(0);
+    /// All that this version knows.
+    pub const ALL: Features = Features(0x1ff);
+
+    /// Whether all bits of `other` are set.
+    pub const fn has(self, other: Features) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits both have.
+    pub const fn both(self, other: Features) -> Features {
+        Features(self.0 & other.0)
+    }
+}
+
+/// The versions of the extended protocol that one side speaks, in [`Aid`]'s extra field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// The lowest version it can speak.
+    pub version_min: u32,
+    /// The highest version it can speak.
+    pub version_max: u32,
+    /// What it can do beyond the base.
+    pub features: Features,
+    /// An id of the program's build: equal ids mean the same binary.
+    pub build: u64,
+}
+
+/// Who is speaking: the first message each way on every connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aid {
+    /// The speaker.
+    pub uid: Uid,
+    /// Its process id.
+    pub pid: Option<u64>,
+    /// Whether it is a registrar. `None` comes from probes.
+    pub is_registrar: Option<bool>,
+    /// Whether this connection only asks "are you a registrar?".
+    pub is_probe: bool,
+    /// Present when the speaker knows the extensions.
+    pub ext: Option<Extension>,
+}
+
+/// What a parent tells its child right after the handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpawnSpec {
+    /// How a Python child finds the parent's main module: raw, passed through. Ours is `{}`.
+    pub parent_main_data: Bytes,
+    /// The runtime variables: raw, read with [`codec::RuntimeVars`].
+    pub runtime_vars: Bytes,
+    /// Module name to path, of the modules that may be called.
+    pub enable_modules: Vec<(Text, Text)>,
+    /// Where the tree's registrars are.
+    pub reg_addrs: Vec<Address>,
+    /// Where the child must listen; `None` lets it choose.
+    pub bind_addrs: Option<Vec<Address>>,
+}
+
+/// Asks for a task: the first message of every dialog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The dialog's name.
+    pub cid: Cid,
+    /// The module of the function.
+    pub ns: Text,
+    /// The function.
+    pub func: Text,
+    /// Its arguments: a raw map of name to value.
+    pub kwargs: Bytes,
+    /// The asker; must be who the connection's handshake said.
+    pub uid: Uid,
+}
+
+/// What kind of function answered a [`Start`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FuncType {
+    /// One answer: `"asyncfunc"`.
+    Call,
+    /// A stream of items to the asker: `"asyncgen"`.
+    Stream,
+    /// A task linked both ways: `"context"`.
+    Context,
+}
+
+/// The runtime's own functions, which the wire calls in the namespace `self`. A closed set:
+/// nothing else is ever looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `cancel`: end the whole actor, within this time if told.
+    CancelActor {
+        /// What is left of the asker's teardown budget.
+        budget: Option<Duration>,
+    },
+    /// `_cancel_task`: end the task of this dialog on this connection.
+    CancelTask {
+        /// The dialog to cancel.
+        target: Cid,
+    },
+    /// `register_actor`: this actor can be reached there.
+    Register {
+        /// The actor.
+        uid: Uid,
+        /// One of its addresses.
+        addr: Address,
+    },
+    /// `unregister_actor`: this actor can no longer be reached.
+    Unregister {
+        /// The actor.
+        uid: Uid,
+    },
+    /// `find_actor`: an address of an actor of this name, or nil.
+    Find {
+        /// The name.
+        name: Text,
+    },
+    /// `wait_for_actor`: the addresses of all actors of this name, once there is one.
+    Wait {
+        /// The name.
+        name: Text,
+    },
+    /// `get_registry`: everything.
+    List,
+    /// `delete_addr`: nobody answers at this address.
+    ReportDead {
+        /// The address.
+        addr: Address,
+    },
+    /// Any other name: refused, never looked up.
+    Unknown {
+        /// The name that was asked for.
+        func: Text,
+    },
+    /// A known name with arguments that don't fit.
+    BadArguments {
+        /// The name that was asked for.
+        func: Text,
+    },
+}
+
+/// What became of a cancel request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckOutcome {
+    /// The target is being cancelled.
+    Cancelling,
+    /// The target had ended, or was never there.
+    AlreadyDone,
+    /// The asker may not do that.
+    Refused,
+}
+
+/// An error on its way between actors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteError {
+    /// Where it happened.
+    pub src: Uid,
+    /// The type's name where it happened.
+    pub src_type: Text,
+    /// The type's name as it was sent here: differs from `src_type` once it was relayed.
+    pub boxed_type: Text,
+    /// Every actor that sent it on, the source first.
+    pub relay_path: Vec<Uid>,
+    /// The error's own text.
+    pub message: Option<Text>,
+    /// The backtrace or report from the source.
+    pub traceback: Text,
+    /// Who cancelled, when this is a cancellation.
+    pub canceller: Option<Uid>,
+    /// Who sent too fast, when this is an overrun.
+    pub sender: Option<Uid>,
+    /// The offending message, when this is about a payload's type: raw.
+    pub bad_msg: Option<Bytes>,
+    /// The offending message as a plain map: raw.
+    pub bad_msg_as_dict: Option<Bytes>,
+    /// The error's own data, raw, for a type registered on both sides.
+    pub data: Option<Bytes>,
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a message lives for one walk down the hall")]
+pub enum Msg {
+    /// First, each way.
+    Aid(Aid),
+    /// Parent to child, second.
+    SpawnSpec(SpawnSpec),
+    /// Child to parent: bound and registered. (Extension.)
+    Ready {
+        /// Where the child can be reached.
+        addrs: Vec<Address>,
+    },
+    /// Asks for a task of the application.
+    Start(Start),
+    /// Asks the runtime itself for something.
+    Request {
+        /// The dialog's name.
+        cid: Cid,
+        /// The asker.
+        uid: Uid,
+        /// What is asked.
+        request: Request,
+    },
+    /// The task exists; its kind.
+    StartAck {
+        /// The dialog.
+        cid: Cid,
+        /// The function's kind.
+        functype: FuncType,
+    },
+    /// A context is set up; its first value.
+    Started {
+        /// The dialog.
+        cid: Cid,
+        /// The value, raw.
+        pld: Bytes,
+    },
+    /// One stream item.
+    Yield {
+        /// The dialog.
+        cid: Cid,
+        /// The item, raw.
+        pld: Bytes,
+    },
+    /// Several stream items. (Extension.)
+    Yields {
+        /// The dialog.
+        cid: Cid,
+        /// How many.
+        count: u32,
+        /// The items, raw, one after another.
+        plds: Bytes,
+    },
+    /// No more items from this side.
+    Stop {
+        /// The dialog.
+        cid: Cid,
+        /// How many items this side sent. (Extension.)
+        sent: Option<u64>,
+    },
+    /// The receiver takes so much more. (Extension.)
+    Credit {
+        /// The dialog.
+        cid: Cid,
+        /// Items.
+        items: u32,
+        /// Bytes, each item counting 64 more.
+        bytes: u64,
+    },
+    /// The task's result: its last message.
+    Return {
+        /// The dialog.
+        cid: Cid,
+        /// The result, raw.
+        pld: Bytes,
+    },
+    /// Answers a cancel request.
+    CancelAck {
+        /// The request's own dialog.
+        cid: Cid,
+        /// The answer.
+        outcome: AckOutcome,
+    },
+    /// A dialog failed; or, without a cid, the peer's runtime did.
+    Error {
+        /// The dialog.
+        cid: Option<Cid>,
+        /// The error.
+        error: RemoteError,
+    },
+    /// This connection ends on purpose. (Extension.)
+    Goodbye {
+        /// Why, for the log.
+        reason: Text,
+    },
+}

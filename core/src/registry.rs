@@ -1,0 +1,152 @@
+//! The tree's registry: names to addresses, kept by the registrar alone.
+//!
+//! # Invariants
+//! R1  A record that came over a lease connection goes when that connection goes.   (protocol §6.6)
+//! R2  Only its owner changes a record; anybody else's report only marks it doubtful. (§6.6)
+//! R3  Every waiter is answered once, or its connection is gone.                      (§6.6)
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::addr::Address;
+use crate::id::{Cid, ConnId, Text, Uid};
+
+/// Who may change a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// This actor itself.
+    Us,
+    /// Whoever holds this connection: the record ends with it.
+    Lease(ConnId),
+    /// Whoever comes with the same uid: base peers close their connection at once.
+    Uid,
+}
+
+#[derive(Clone, Debug)]
+struct Record {
+    addrs: Vec<Address>,
+    owner: Owner,
+    /// Counts up with each registration, so that the youngest is found first.
+    epoch: u64,
+}
+
+/// Somebody remote who waits for a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Waiter {
+    pub(crate) conn: ConnId,
+    pub(crate) cid: Cid,
+    pub(crate) name: Text,
+}
+
+/// Why a registration was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    NotOwner,
+    Full,
+}
+
+impl Refusal {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Refusal::NotOwner => "this record belongs to another actor",
+            Refusal::Full => "the registry is full",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    records: BTreeMap<Uid, Record>,
+    waiters: Vec<Waiter>,
+    epochs: u64,
+}
+
+impl Registry {
+    /// Adds an address. Returns the waiters that are served by it.
+    pub(crate) fn register(
+        &mut self,
+        uid: &Uid,
+        addr: Address,
+        owner: Owner,
+        max: usize,
+    ) -> Result<Vec<Waiter>, Refusal> {
+        let taken = self.records.iter().any(|(other, r)| other != uid && r.addrs.contains(&addr));
+        if taken {
+            return Err(Refusal::NotOwner);
+        }
+        let full = self.records.len() >= max;
+        match self.records.get_mut(uid) {
+            Some(record) if record.owner != owner => return Err(Refusal::NotOwner),
+            Some(record) if record.addrs.contains(&addr) => {}
+            Some(record) => record.addrs.push(addr),
+            None if full => return Err(Refusal::Full),
+            None => {
+                self.epochs += 1;
+                let record = Record { addrs: alloc::vec![addr], owner, epoch: self.epochs };
+                self.records.insert(uid.detached(), record);
+            }
+        }
+        let (served, waiting) =
+            core::mem::take(&mut self.waiters).into_iter().partition(|w| w.name == uid.name);
+        self.waiters = waiting;
+        Ok(served)
+    }
+
+    /// Drops a record. Not there is fine.
+    pub(crate) fn unregister(&mut self, uid: &Uid, asker: &Uid) -> Result<(), Refusal> {
+        if uid != asker && self.records.contains_key(uid) {
+            return Err(Refusal::NotOwner);
+        }
+        self.records.remove(uid);
+        Ok(())
+    }
+
+    /// The connection is gone, and what it leased and waited for with it. Whether records went.
+    pub(crate) fn conn_gone(&mut self, conn: ConnId) -> bool {
+        let before = self.records.len();
+        self.records.retain(|_, r| r.owner != Owner::Lease(conn));
+        self.waiters.retain(|w| w.conn != conn);
+        before != self.records.len()
+    }
+
+    /// An address of the youngest actor of this name or id.
+    pub(crate) fn find(&self, name: &str) -> Option<&Address> {
+        let matches = |(uid, _): &(&Uid, &Record)| uid.name == *name || uid.uuid == *name;
+        let found = self.records.iter().filter(matches).max_by_key(|(_, r)| r.epoch);
+        found.and_then(|(_, r)| r.addrs.last())
+    }
+
+    /// All addresses of all actors of this name, the oldest first.
+    pub(crate) fn find_all(&self, name: &str) -> Vec<Address> {
+        let mut found: Vec<&Record> =
+            self.records.iter().filter(|(uid, _)| uid.name == *name).map(|(_, r)| r).collect();
+        found.sort_by_key(|r| r.epoch);
+        found.into_iter().flat_map(|r| r.addrs.iter().cloned()).collect()
+    }
+
+    /// Remembers somebody who waits.
+    pub(crate) fn wait(&mut self, waiter: Waiter, max: usize) -> Result<(), Refusal> {
+        if self.waiters.len() >= max {
+            return Err(Refusal::Full);
+        }
+        self.waiters.push(waiter);
+        Ok(())
+    }
+
+    /// The uid that has this address, if its record may be dropped on a report (base peers only:
+    /// a lease proves that its owner lives).
+    pub(crate) fn drop_dead(&mut self, addr: &Address) -> Option<Uid> {
+        let (uid, record) = self.records.iter().find(|(_, r)| r.addrs.contains(addr))?;
+        let uid = uid.clone();
+        if record.owner != Owner::Uid {
+            return None;
+        }
+        self.records.remove(&uid);
+        Some(uid)
+    }
+
+    /// All records.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&Uid, &[Address])> {
+        self.records.iter().map(|(uid, r)| (uid, r.addrs.as_slice()))
+    }
+}

@@ -1,0 +1,203 @@
+//! Children and nurseries: the spawn race, one-cancels-all, and the escalation ladder.
+//!
+//! ```text
+//!  Spawning ─▶ Connecting ─▶ Booting ─▶ Running ─▶ Cancelling ─▶ Terminating ─▶ Killing ─▶ Reaped
+//!      spawned     handshake     ready     cancel      0.5 s no ack     2.1 s        exited
+//! ```
+//!
+//! # Invariants
+//! P1  A nursery closes only when every child of it is `Reaped`.                 (protocol §7.5)
+//! P2  A child is reported once, after its process ended *and* its link was read to the end, or
+//!     the slack between the two is over.                                        (§7.4)
+//! P3  A child that nobody asked to end, and that did not say goodbye, has failed. (§7.4)
+//! P4  The ladder of each child runs by itself: siblings escalate in parallel, within one budget.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use core::fmt;
+use core::time::Duration;
+
+use crate::id::{ChildId, ConnId, DialogId, NurseryId, Uid};
+use crate::msg::{RemoteError, SpawnSpec};
+
+pub mod table;
+
+use table::Fact;
+
+/// Where a child is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChildPhase {
+    /// Its process is being made.
+    Spawning,
+    /// It must introduce itself.
+    Connecting,
+    /// It must say that it is ready.
+    Booting,
+    /// It can be used.
+    Running,
+    /// It was asked to end.
+    Cancelling,
+    /// It was sent SIGTERM.
+    Terminating,
+    /// It was sent SIGKILL, or will be the moment it exists.
+    Killing,
+    /// Its process is gone.
+    Reaped,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It had not ended when the teardown budget was over.
+    Unknown,
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExitStatus::Code(code) => write!(f, "exit code {code}"),
+            ExitStatus::Signal(9) => f.write_str("killed by signal 9 (SIGKILL)"),
+            ExitStatus::Signal(15) => f.write_str("killed by signal 15 (SIGTERM)"),
+            ExitStatus::Signal(signal) => write!(f, "killed by signal {signal}"),
+            ExitStatus::Unknown => f.write_str("has not ended"),
+        }
+    }
+}
+
+/// How a child ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChildEnd {
+    /// Who it was.
+    pub uid: Uid,
+    /// Its process, unless there never was one.
+    pub pid: Option<u32>,
+    /// Where it was when it ended, or before it was asked to.
+    pub phase: ChildPhase,
+    /// How its process ended; `None` when it could not be made.
+    pub status: Option<ExitStatus>,
+    /// Whether it was asked to end.
+    pub asked: bool,
+    /// Whether that counts as a failure of its nursery.
+    pub failed: bool,
+    /// What its runtime reported, or why it could not be made.
+    pub error: Option<Box<RemoteError>>,
+}
+
+/// What a child is to be.
+#[derive(Clone, Debug)]
+pub struct ChildConfig {
+    /// Its name.
+    pub name: alloc::string::String,
+    /// Its death is reported, and nothing else: siblings live on.
+    pub isolated: bool,
+    /// Its share of time to end, when it needs more than the nursery's.
+    pub budget: Option<Duration>,
+    /// What it is told first.
+    pub spec: SpawnSpec,
+}
+
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) uid: Uid,
+    pub(crate) conn: ConnId,
+    pub(crate) nursery: NurseryId,
+    pub(crate) isolated: bool,
+    pub(crate) budget: Duration,
+    pub(crate) phase: ChildPhase,
+    /// Where it was before it was asked to end, or was found dead.
+    pub(crate) lived_until: ChildPhase,
+    pub(crate) pid: Option<u32>,
+    pub(crate) asked: bool,
+    /// The one task it was made for: it ends with it.
+    pub(crate) main: Option<DialogId>,
+    pub(crate) status: Option<ExitStatus>,
+    pub(crate) link_lost: bool,
+    pub(crate) said_goodbye: bool,
+    pub(crate) error: Option<Box<RemoteError>>,
+}
+
+impl Child {
+    pub(crate) fn new(uid: Uid, conn: ConnId, nursery: NurseryId, budget: Duration) -> Child {
+        Child {
+            uid,
+            conn,
+            nursery,
+            isolated: false,
+            budget,
+            phase: ChildPhase::Spawning,
+            lived_until: ChildPhase::Spawning,
+            pid: None,
+            asked: false,
+            main: None,
+            status: None,
+            link_lost: false,
+            said_goodbye: false,
+            error: None,
+        }
+    }
+
+    /// Looks the row up and takes the step; whether there was one.
+    pub(crate) fn step(&mut self, fact: Fact) -> bool {
+        let Some(next) = table::next(self.phase, fact) else { return false };
+        if self.phase <= ChildPhase::Running {
+            self.lived_until = self.phase.max(self.lived_until);
+        }
+        self.phase = next;
+        if next <= ChildPhase::Running {
+            self.lived_until = next;
+        }
+        true
+    }
+
+    /// Whether its end can be reported (P2).
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase == ChildPhase::Reaped && self.link_lost
+    }
+
+    pub(crate) fn end(&self) -> ChildEnd {
+        let graceful = self.said_goodbye && self.status == Some(ExitStatus::Code(0));
+        ChildEnd {
+            uid: self.uid.clone(),
+            pid: self.pid,
+            phase: self.lived_until,
+            status: self.status,
+            asked: self.asked,
+            failed: !(self.asked || graceful),
+            error: self.error.clone(),
+        }
+    }
+}
+
+/// Where a nursery is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NurseryPhase {
+    /// Takes children; its body runs.
+    Open,
+    /// Its body is done; it waits for its children.
+    Joining,
+    /// Its children are being ended.
+    Cancelling,
+}
+
+#[derive(Debug)]
+pub(crate) struct Nursery {
+    pub(crate) phase: NurseryPhase,
+    /// Whether the owner said that the body is done.
+    pub(crate) body_done: bool,
+    pub(crate) budget: Duration,
+    pub(crate) children: BTreeSet<ChildId>,
+}
+
+impl Nursery {
+    pub(crate) fn new(budget: Duration) -> Nursery {
+        Nursery { phase: NurseryPhase::Open, body_done: false, budget, children: BTreeSet::new() }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.body_done && self.children.is_empty()
+    }
+}

@@ -1,0 +1,91 @@
+//! What stands between the parentheses of an attribute: `ns = "a.b", name = "c"`.
+
+use std::time::Duration;
+
+use proc_macro2::TokenStream;
+use syn::meta::ParseNestedMeta;
+use syn::parse::Parser;
+use syn::{Error, Lit, LitStr, Path, Result};
+
+/// The arguments of any of the attributes; each attribute names the keys that it knows.
+#[derive(Default)]
+pub(crate) struct Args {
+    pub(crate) ns: Option<LitStr>,
+    pub(crate) name: Option<LitStr>,
+    pub(crate) executor: Option<LitStr>,
+    pub(crate) timeout: Option<Duration>,
+    root: Option<Path>,
+}
+
+impl Args {
+    /// Reads `tokens`, of which only the keys in `known` may occur (and `crate`, always).
+    pub(crate) fn parse(tokens: TokenStream, known: &[&str]) -> Result<Args> {
+        let mut args = Args::default();
+        let mut seen = Vec::new();
+        let parser = syn::meta::parser(|meta| {
+            let key = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
+            if key != "crate" && !known.contains(&key.as_str()) {
+                let known = known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>();
+                let known = known.join(", ");
+                return Err(meta.error(format!("unknown argument; known are {known} and `crate`")));
+            }
+            if seen.contains(&key) {
+                return Err(meta.error(format!("`{key}` is given twice")));
+            }
+            args.set(&key, &meta)?;
+            seen.push(key);
+            Ok(())
+        });
+        parser.parse2(tokens)?;
+        Ok(args)
+    }
+
+    /// The path of the `tractor` crate.
+    pub(crate) fn root(&self) -> Path {
+        self.root.clone().unwrap_or_else(|| syn::parse_quote!(::tractor))
+    }
+
+    fn set(&mut self, key: &str, meta: &ParseNestedMeta<'_>) -> Result<()> {
+        match key {
+            "ns" => self.ns = Some(wire_word(meta, "namespace")?),
+            "name" => self.name = Some(wire_word(meta, "name")?),
+            "executor" => self.executor = Some(executor(meta)?),
+            "timeout" => self.timeout = Some(seconds(meta)?),
+            _ => self.root = Some(meta.value()?.parse::<LitStr>()?.parse()?),
+        }
+        Ok(())
+    }
+}
+
+fn wire_word(meta: &ParseNestedMeta<'_>, what: &str) -> Result<LitStr> {
+    let word: LitStr = meta.value()?.parse()?;
+    if word.value().is_empty() {
+        return Err(Error::new(word.span(), format!("the {what} must not be empty")));
+    }
+    Ok(word)
+}
+
+fn executor(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
+    let name: LitStr = meta.value()?.parse()?;
+    if !matches!(name.value().as_str(), "smol" | "tokio") {
+        let text = "unknown executor: known are \"smol\" and \"tokio\"; \
+                    for another one, call `tractor::init_with` in a plain `fn main`";
+        return Err(Error::new(name.span(), text));
+    }
+    Ok(name)
+}
+
+fn seconds(meta: &ParseNestedMeta<'_>) -> Result<Duration> {
+    let lit: Lit = meta.value()?.parse()?;
+    let seconds = match &lit {
+        Lit::Int(lit) => lit.base10_parse::<u32>().ok().map(f64::from),
+        Lit::Float(lit) => lit.base10_parse::<f64>().ok(),
+        _ => None,
+    };
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|timeout| !timeout.is_zero())
+        .ok_or_else(|| {
+            Error::new(lit.span(), "a timeout is a positive number of seconds: `timeout = 30`")
+        })
+}

@@ -1,0 +1,336 @@
+//! What the macros answer, on the level of tokens. That the answers compile and run is tested where
+//! they can: in `tests/` of the `tractor` package.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{File, Item};
+
+use crate::endpoint::{self, Kind};
+use crate::entry;
+
+fn rpc(args: TokenStream, item: TokenStream) -> File {
+    syn::parse2(endpoint::expand(Kind::Rpc, args, item)).expect("items")
+}
+
+fn context(item: TokenStream) -> File {
+    syn::parse2(endpoint::expand(Kind::Context, TokenStream::new(), item)).expect("items")
+}
+
+/// The texts of the `compile_error!`s.
+fn errors(file: &File) -> Vec<String> {
+    let texts = file.items.iter().filter_map(|item| match item {
+        Item::Macro(it) if it.mac.path.segments.last()?.ident == "compile_error" => {
+            Some(it.mac.parse_body::<syn::LitStr>().expect("a text").value())
+        }
+        _ => None,
+    });
+    texts.collect()
+}
+
+#[track_caller]
+fn refused(file: &File, part: &str) {
+    let errors = errors(file);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains(part), "{errors:?}");
+    let added = file.items.iter().any(|item| matches!(item, Item::Struct(_) | Item::Const(_)));
+    assert!(!added, "a refused fn has no struct");
+}
+
+fn text(tokens: &impl ToTokens) -> String {
+    tokens.to_token_stream().to_string().replace(' ', "")
+}
+
+fn structure(file: &File) -> String {
+    assert_eq!(errors(file), Vec::<String>::new());
+    let structure = file.items.iter().find_map(|item| match item {
+        Item::Struct(it) => Some(text(&it.vis) + &text(&it.fields)),
+        _ => None,
+    });
+    structure.expect("a struct")
+}
+
+#[test]
+fn parameters_become_fields() {
+    let none = quote!();
+    let file = rpc(
+        none.clone(),
+        quote!(
+            async fn f() {}
+        ),
+    );
+    assert_eq!(structure(&file), "{}");
+    let file = rpc(
+        none.clone(),
+        quote!(
+            pub async fn f(mut a: u8, r#type: Option<T>) {}
+        ),
+    );
+    assert_eq!(structure(&file), "pub{puba:u8,pubr#type:Option<T>}");
+    let file = rpc(
+        none,
+        quote!(
+            async fn f(a: &str, b: &[u8], c: &(T), d: &Path) {}
+        ),
+    );
+    let path = "<Pathas::std::borrow::ToOwned>::Owned";
+    let fields = format!("{{a:::std::string::String,b:::std::vec::Vec<u8>,c:T,d:{path}}}");
+    assert_eq!(structure(&file), fields);
+}
+
+#[test]
+fn attributes_of_parameters_move() {
+    let item = quote!(
+        async fn f(
+            #[serde(default)]
+            #[allow(unused)]
+            a: u8,
+            #[cfg(unix)] b: u8,
+        ) {
+        }
+    );
+    let file = rpc(quote!(), item);
+    assert_eq!(structure(&file), "{#[serde(default)]a:u8,#[cfg(unix)]b:u8}");
+    let Item::Fn(function) = &file.items[0] else { panic!("the fn comes first") };
+    let inputs = text(&function.sig.inputs);
+    assert_eq!(inputs.trim_end_matches(','), "#[allow(unused)]a:u8,#[cfg(unix)]b:u8");
+    let all = text(&file);
+    assert!(all.contains("#[cfg(all(not(all(unix))))]letcall=f(this.a);"), "{all}");
+    assert!(all.contains("#[cfg(all(all(unix)))]letcall=f(this.a,this.b);"), "{all}");
+}
+
+#[test]
+fn cfg_of_the_fn_is_on_all_of_it() {
+    let file = rpc(
+        quote!(),
+        quote!(
+            #[cfg(unix)]
+            async fn f() {}
+        ),
+    );
+    assert_eq!(text(&file).matches("#[cfg(unix)]").count(), file.items.len());
+}
+
+#[test]
+fn names_on_the_wire() {
+    let all = text(&rpc(
+        quote!(ns = "a.b", name = "c"),
+        quote!(
+            async fn f() {}
+        ),
+    ));
+    assert!(all.contains(r#"ns:"a.b",name:"c""#), "{all}");
+    let all = text(&rpc(
+        quote!(),
+        quote!(
+            async fn r#move() {}
+        ),
+    ));
+    assert!(all.contains(r#"ns:::core::module_path!(),name:"move""#), "{all}");
+    let all = text(&rpc(
+        quote!(crate = "crate::vendored"),
+        quote!(
+            async fn f() {}
+        ),
+    ));
+    assert!(all.contains("crate::vendored::__private::Rpcforf"), "{all}");
+    assert!(!all.contains("::tractor"), "{all}");
+}
+
+#[test]
+fn context_parameter_is_no_field() {
+    let file = context(quote!(
+        async fn f(ctx: tractor::Context<A, B, C>, x: u8) {}
+    ));
+    assert_eq!(structure(&file), "{x:u8}");
+    let types = "typeStarted=A;typeToParent=B;typeFromParent=C;";
+    assert!(text(&file).contains(types));
+    assert_eq!(
+        structure(&context(quote!(
+            async fn f(_: Context<A, B, C>) {}
+        ))),
+        "{}"
+    );
+}
+
+#[test]
+fn refused_signatures() {
+    let cases = [
+        ("fn f() {}", "`async fn`"),
+        ("async fn f<T>(a: T) {}", "generic"),
+        ("async fn f<'a>(a: &'a str) {}", "generic"),
+        ("async fn f() where u8: Copy {}", "where"),
+        ("async unsafe fn f() {}", "unsafe"),
+        ("async extern \"C\" fn f() {}", "ABI"),
+        ("async fn f(&self) {}", "`self`"),
+        ("async fn f((a, b): (u8, u8)) {}", "plain identifier"),
+        ("async fn f(_: u8) {}", "plain identifier"),
+        ("async fn f(ref a: u8) {}", "plain identifier"),
+        ("async fn f(a: impl Copy) {}", "`impl Trait`"),
+        ("async fn f(a: Vec<impl Copy>) {}", "`impl Trait`"),
+        ("async fn f(a: &mut u8) {}", "`&mut`"),
+        ("async fn f(a: &'static str) {}", "`'static`"),
+        ("async fn f(a: Option<&str>) {}", "outermost"),
+        ("async fn f(a: Cow<'_, str>) {}", "'static"),
+        ("async fn f(a: Box<dyn Fn()>) {}", "`dyn Trait`"),
+        ("async fn f() -> impl Copy {}", "`impl Trait`"),
+        ("async fn f() -> Result<impl Copy, E> {}", "`impl Trait`"),
+        ("async fn f() -> Vec<&'static str> {}", "outermost"),
+        ("async fn f() -> ! {}", "`!`"),
+    ];
+    for (item, part) in cases {
+        refused(&rpc(quote!(), item.parse().expect("tokens")), part);
+    }
+    let file = endpoint::expand(
+        Kind::Rpc,
+        quote!(),
+        quote!(
+            struct S;
+        ),
+    );
+    assert!(file.to_string().contains("goes on a free async fn"));
+}
+
+#[test]
+fn refused_contexts() {
+    let missing = "Context<S, O, I>";
+    let cases = [
+        ("async fn f() {}", missing),
+        ("async fn f(a: u8) {}", missing),
+        ("async fn f(ctx: Context<A, B>) {}", missing),
+        ("async fn f(ctx: &Context<A, B, C>) {}", "by value"),
+        ("async fn f(ctx: Context<A, B, &str>) {}", "owned"),
+        ("async fn f(&self, ctx: Context<A, B, C>) {}", "`self`"),
+        ("async fn f(Context(a): Context<A, B, C>) {}", "plain identifier"),
+        ("fn f(ctx: Context<A, B, C>) {}", "`async fn`"),
+    ];
+    for (item, part) in cases {
+        refused(&context(item.parse().expect("tokens")), part);
+    }
+}
+
+#[test]
+fn refused_arguments() {
+    let cases = [
+        (quote!(names = "a"), "unknown argument"),
+        (quote!(timeout = 3), "unknown argument"),
+        (quote!(ns = "a", ns = "b"), "twice"),
+        (quote!(ns = ""), "empty"),
+        (quote!(ns = 3), "string literal"),
+        (quote!(crate = "a b"), ""),
+    ];
+    for (args, part) in cases {
+        refused(
+            &rpc(
+                args,
+                quote!(
+                    async fn f() {}
+                ),
+            ),
+            part,
+        );
+    }
+}
+
+#[test]
+fn too_many_conditions() {
+    let params = (0..5).map(|n| {
+        let name = quote::format_ident!("p{n}");
+        quote!(#[cfg(unix)] #name: u8)
+    });
+    refused(&rpc(quote!(), quote!(async fn f(#(#params),*) {})), "at most 4");
+}
+
+#[test]
+fn results() {
+    let output = |ty: TokenStream| {
+        let all = text(&rpc(quote!(), quote!(async fn f() -> #ty {})));
+        all.split_once("typeOutput=")
+            .and_then(|(_, rest)| rest.split_once(';'))
+            .expect("a type")
+            .0
+            .replace("::tractor::__private::", "")
+    };
+    assert_eq!(output(quote!((u8, T))), "(u8,T)");
+    assert_eq!(output(quote!(&'static str)), "<stras::std::borrow::ToOwned>::Owned");
+    assert_eq!(output(quote!(io::Result<&'static str>)), "<stras::std::borrow::ToOwned>::Owned");
+    assert_eq!(output(quote!(T)), "<TasChecked<{__TRACTOR_CHECKED}>>::Same");
+    let ok = "<MyResultasFallible<{__TRACTOR_CHECKED}>>::Ok";
+    assert_eq!(output(quote!(MyResult)), ok);
+}
+
+#[test]
+fn main_hands_over() {
+    let main = |args, item| entry::expand_main(args, item).to_string().replace(' ', "");
+    let item = quote!(
+        #[doc = "x"]
+        async fn main() -> R {
+            b()
+        }
+    );
+    let run = |executor: &str| {
+        let run = format!("::tractor::__private::run_main({executor},main)");
+        format!("#[doc=\"x\"]fnmain()->R{{asyncfnmain()->R{{b()}}{run}}}")
+    };
+    assert_eq!(main(quote!(executor = "smol"), item.clone()), run("\"smol\""));
+    assert_eq!(main(quote!(), item), run("::tractor::__private::DEFAULT_EXECUTOR"));
+    for (args, item, part) in [
+        (
+            quote!(),
+            quote!(
+                fn main() {}
+            ),
+            "asyncfn",
+        ),
+        (
+            quote!(),
+            quote!(
+                async fn main(a: u8) {}
+            ),
+            "noparameters",
+        ),
+        (
+            quote!(),
+            quote!(
+                async fn other() {}
+            ),
+            "goeson`main`",
+        ),
+        (
+            quote!(),
+            quote!(
+                struct S;
+            ),
+            "goesonanasyncfn",
+        ),
+        (
+            quote!(executor = "x"),
+            quote!(
+                async fn main() {}
+            ),
+            "unknownexecutor",
+        ),
+    ] {
+        let answer = main(args, item);
+        assert!(answer.contains(part) && answer.ends_with("fnmain(){}"), "{answer}");
+    }
+}
+
+#[test]
+fn test_hands_over() {
+    let test = |args, item| entry::expand_test(args, item).to_string().replace(' ', "");
+    let item = quote!(
+        #[should_panic]
+        async fn t() {
+            b()
+        }
+    );
+    let answer = test(quote!(timeout = 2.5), item.clone());
+    assert!(answer.starts_with("#[should_panic]#[::core::prelude::v1::test]fnt(){asyncfnt(){b()}"));
+    assert!(answer.contains("timeout:::core::time::Duration::new(2u64,500000000u32)"), "{answer}");
+    assert!(answer.contains("name:\"t\""), "{answer}");
+    assert!(test(quote!(), item.clone()).contains("timeout:::tractor::__private::TEST_TIMEOUT"));
+    for bad in [quote!(timeout = 0), quote!(timeout = "3"), quote!(timeout = -1), quote!(time = 1)]
+    {
+        assert!(test(bad, item.clone()).contains("compile_error!"));
+    }
+}

@@ -1,0 +1,87 @@
+//! The scope whose body is being polled on this thread.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::node::Node;
+use super::root::Root;
+use crate::error::{Error, Result};
+
+/// Lives for one poll only, so it is not process state and knows no executor.
+#[derive(Debug)]
+struct Current {
+    node: Arc<Node>,
+    view: View,
+}
+
+/// What a body sees of cancellation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct View {
+    /// The body is to end.
+    pub(super) cancelled: bool,
+    /// A scope behind a shield is to end.
+    pub(super) beyond: bool,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+}
+
+/// Polls something inside the scope `node`, and puts the encloser back, also on unwinding. The
+/// `Arc` is moved, not cloned: this is on the path of every poll of every scope.
+pub(super) fn within<R>(node: &mut Option<Arc<Node>>, view: View, poll: impl FnOnce() -> R) -> R {
+    struct Restore<'a> {
+        node: &'a mut Option<Arc<Node>>,
+        outer: Option<Current>,
+    }
+    impl Drop for Restore<'_> {
+        fn drop(&mut self) {
+            let ours = CURRENT.with(|current| current.replace(self.outer.take()));
+            *self.node = ours.map(|current| current.node);
+        }
+    }
+    let inner = node.take().map(|node| Current { node, view });
+    let outer = CURRENT.with(|current| current.replace(inner));
+    let _restore = Restore { node, outer };
+    poll()
+}
+
+/// The view of the scope around the one that asks, and that scope itself if it is not `known`.
+pub(super) fn encloser(known: usize) -> Option<(View, Option<Arc<Node>>)> {
+    CURRENT.with(|current| {
+        let current = current.borrow();
+        let current = current.as_ref()?;
+        let news = address(&current.node) != known;
+        Some((current.view, news.then(|| current.node.clone())))
+    })
+}
+
+/// Tells nodes apart without owning them.
+pub(super) fn address(node: &Arc<Node>) -> usize {
+    Arc::as_ptr(node) as usize
+}
+
+fn peek<R>(look: impl FnOnce(&Current) -> R) -> Option<R> {
+    CURRENT.try_with(|current| current.borrow().as_ref().map(look)).ok().flatten()
+}
+
+/// The root of the tree that is being polled on this thread; `None` outside of any.
+pub(crate) fn current_root() -> Option<Arc<Root>> {
+    peek(|current| current.node.clone()).and_then(|node| node.root())
+}
+
+/// `Err(Cancelled)` if the nearest scope, or one that it sees, is cancelled. It looks at the live
+/// flags, so it also sees what was cancelled a moment ago in this very poll.
+///
+/// # Errors
+/// [`Error::Cancelled`].
+pub(crate) fn check() -> Result<()> {
+    let cancelled = peek(|current| current.view.cancelled || current.node.effectively_cancelled());
+    if cancelled.unwrap_or(false) { Err(Error::Cancelled) } else { Ok(()) }
+}
+
+/// Is any scope around us cancelled, shields or not? For a cleanup, which is shielded, but may want
+/// to hurry. It is polled again when the answer becomes yes.
+pub(crate) fn enclosing_cancelled() -> bool {
+    peek(|current| current.view.cancelled || current.view.beyond).unwrap_or(false)
+}
