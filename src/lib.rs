@@ -1,1 +1,94 @@
-//! Under construction.
+//! Distributed structured concurrency: a program is a tree of processes, and a process is a tree of
+//! tasks.
+//!
+//! Nurseries spawn processes; calls, contexts and streams link a task here with a task there; errors
+//! and cancellation cross the border between processes exactly as they cross a nursery; nothing
+//! outlives the scope that started it. There is no zombie, ever.
+//!
+//! ```no_run
+//! #[tractor::rpc]
+//! async fn add(a: u64, b: u64) -> u64 {
+//!     a + b
+//! }
+//!
+//! #[tractor::main]
+//! async fn main() -> tractor::Result<()> {
+//!     tractor::open_nursery(async |an| {
+//!         let child = an.start_actor("adder").enable(tractor::module!()).await?;
+//!         println!("{}", child.run(add { a: 3, b: 4 }).await?);
+//!         child.cancel_actor().await
+//!     })
+//!     .await
+//! }
+//! ```
+//!
+//! # Where to look
+//! | you want to | see |
+//! |---|---|
+//! | spawn processes | [`open_nursery`], [`ActorNursery`], [`ActorBuilder`] |
+//! | call and stream | [`Portal`], [`context`], [`MsgStream`] |
+//! | structure tasks inside an actor | [`scope`] |
+//! | know what failed | [`Error`] |
+//! | embed it in a program | [`init`], [`open_root_actor`], [`RootConfig`] |
+//! | test a program of actors | [`test`](macro@test) |
+
+extern crate self as tractor;
+
+mod ambient;
+mod boxes;
+mod child;
+pub mod context;
+mod current;
+mod driver;
+mod entry;
+pub mod endpoint;
+pub mod error;
+mod init;
+mod log;
+mod nursery;
+mod os;
+mod panics;
+mod payload;
+mod portal;
+mod ready;
+mod root;
+pub mod scope;
+mod shared;
+mod stream;
+mod testing;
+mod wait;
+
+pub use context::{Context, ParentContext, current_ctx};
+pub use endpoint::{Exposed, Module};
+pub use error::{ActorFailed, BoxError, Error, Raise, RemoteError, Result};
+pub use init::{init, init_exposing};
+pub use nursery::{ActorBuilder, ActorNursery, RunHandle, Stdio, open_nursery};
+pub use portal::Portal;
+pub use root::{Actor, RootConfig, current_actor, open_root_actor};
+pub use stream::{MsgStream, RecvHalf, SendHalf};
+pub use tractor_core::{Address, OverrunPolicy, Uid};
+pub use tractor_macros::{context, main, rpc, test};
+
+/// The kind of the link between a parent and its child, as [`Portal::link`] names it.
+pub(crate) const LINK_SOCKETPAIR: &str = "socketpair";
+
+/// What the macros' code names. Not for people.
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+    pub use serde;
+
+    pub use crate::context::Context;
+    pub use crate::endpoint::{
+        Checked, ContextEndpoint, Endpoint, EndpointPath, Fallible, Module, Named, Plain, Probe,
+        Rpc,
+    };
+    pub use crate::entry::run_main;
+    pub use crate::error::BoxError;
+    pub use crate::testing::{TestSpec, run_test};
+
+    /// `#[main]` without an executor.
+    pub const DEFAULT_EXECUTOR: &str = "smol";
+    /// `#[test]` without a limit.
+    pub const TEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+}

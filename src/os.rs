@@ -39,7 +39,7 @@ pub(crate) mod signals;
 pub(crate) mod spawn;
 
 pub(crate) use child::{ChildLink, Entry, OnParentDeath, child_entry, is_child};
-pub(crate) use marker::Marker;
+pub(crate) use marker::{MARKER_ENV, Marker};
 pub(crate) use output::flush_tee;
 pub(crate) use process::{ExitStatus, Process, Signal};
 pub(crate) use rtdir::TreeDir;

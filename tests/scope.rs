@@ -1,6 +1,8 @@
 //! Scopes and task nurseries as a user sees them. These need no actor: whatever has a timer or a
 //! budget is tested in `src/scope/tests.rs`, in virtual time.
 
+#![allow(clippy::unwrap_used, reason = "these helpers are test code, which clippy can't see")]
+
 #[path = "scope/nursery.rs"]
 mod nursery;
 #[path = "scope/scopes.rs"]

@@ -265,7 +265,8 @@ impl Actor {
     /// [`Misuse::TooMany`] over `conns_max` or `half_open_max`: drop the transport.
     pub fn accepted(&mut self, now: Instant) -> Result<ConnId, Misuse> {
         self.advance(now);
-        let half_open = self.channels.iter().filter(|(_, c)| c.phase == Phase::AwaitAid).count();
+        let waits = |c: &Channel| c.role == Role::Accepted && c.phase == Phase::AwaitAid;
+        let half_open = self.channels.iter().filter(|(_, c)| waits(c)).count();
         if self.channels.len() >= self.config.conns_max || half_open >= self.config.half_open_max {
             return Err(Misuse::TooMany);
         }
@@ -350,11 +351,10 @@ impl Actor {
             return Err(Misuse::Closing);
         }
         self.life = Life::Serving;
-        if let Some(registry) = &mut self.registry {
-            for addr in &addrs {
-                // Our own addresses are fresh: nobody else can have them.
-                let _ = registry.register(&self.uid, addr.clone(), Owner::Us, usize::MAX);
-            }
+        let uid = self.uid.clone();
+        for addr in &addrs {
+            // Our own addresses are fresh: nobody else can have them.
+            let _ = self.register(&uid, addr.clone(), Owner::Us);
         }
         if let Some(parent) = self.parent
             && self.features(parent).has(crate::msg::Features::READY)
@@ -390,9 +390,9 @@ impl Actor {
         self.channels.get_mut(conn)?.outbox.take()
     }
 
-    /// Whether bytes wait to be written there, taken out or not.
-    pub fn has_outbox(&self, conn: ConnId) -> bool {
-        self.channels.get(conn).is_some_and(|c| c.outbox.len() > 0)
+    /// How many bytes wait to be written there, taken out or not.
+    pub fn outbox_len(&self, conn: ConnId) -> usize {
+        self.channels.get(conn).map_or(0, |c| c.outbox.len())
     }
 
     /// When to call with [`Input::Timeout`], and why.

@@ -10,7 +10,7 @@
 //! H2  A connection is closed only between frames of ours: its outbox is written first. (§1.4)
 //! H3  After `Closing` nothing is taken and nothing is queued.                    (§4.5)
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use crate::config::Config;
@@ -100,7 +100,11 @@ pub(crate) struct Channel {
     pub(crate) waiting: Vec<DialogId>,
     /// The peer said goodbye: its end is no surprise.
     pub(crate) said_goodbye: bool,
+    /// The highest number the peer gave a dialog.
+    peer_cid: u64,
     next_cid: u64,
+    /// The last dialogs with texts for names that ended here.
+    ended: VecDeque<Cid>,
     strays: u32,
 }
 
@@ -118,7 +122,9 @@ impl Channel {
             asked: BTreeMap::new(),
             waiting: Vec::new(),
             said_goodbye: false,
+            peer_cid: 0,
             next_cid: u64::from(role.is_opener()),
+            ended: VecDeque::new(),
             strays: 0,
         }
     }
@@ -195,6 +201,7 @@ impl Channel {
             Msg::Yields { .. } => Features::PACKED,
             Msg::Credit { .. } => Features::CREDIT,
             Msg::Ready { .. } => Features::READY,
+            Msg::Goodbye { .. } => Features::GOODBYE,
             _ => Features::BASE,
         };
         if self.features.has(needs) { Ok(()) } else { Err(Violation::NotNegotiated) }
@@ -213,10 +220,41 @@ impl Channel {
         self.deframer.set_max(config.frame_len_max);
     }
 
-    /// Counts a message that nobody waits for; too many end the connection.
-    pub(crate) fn stray(&mut self, config: &Config) -> Result<(), Violation> {
+    /// Counts a message for a dialog that never was; too many end the connection. What comes late
+    /// for one that ended is free: a sender can't know, and may have a whole window under way.
+    pub(crate) fn stray(&mut self, cid: &Cid, config: &Config) -> Result<(), Violation> {
+        if self.has_ended(cid) {
+            return Ok(());
+        }
         self.strays += 1;
         if self.strays > config.strays_max { Err(Violation::TooManyStrays) } else { Ok(()) }
+    }
+
+    /// Remembers the name of a dialog that the peer began.
+    pub(crate) fn began(&mut self, cid: &Cid) {
+        if let Cid::Num(n) = cid {
+            self.peer_cid = self.peer_cid.max(*n);
+        }
+    }
+
+    /// Takes a dialog out, and remembers its name for what still comes for it.
+    pub(crate) fn forget(&mut self, cid: &Cid) {
+        let was = self.dialogs.remove(cid).is_some() || self.asked.remove(cid).is_some();
+        if let (true, Cid::Text(text)) = (was, cid) {
+            if self.ended.len() >= ENDED_MAX {
+                self.ended.pop_front();
+            }
+            self.ended.push_back(Cid::Text(text.detached()));
+        }
+    }
+
+    /// Whether there was such a dialog, as far back as is known.
+    fn has_ended(&self, cid: &Cid) -> bool {
+        match cid {
+            Cid::Num(n) if n % 2 == self.next_cid % 2 => *n <= self.next_cid,
+            Cid::Num(n) => *n <= self.peer_cid,
+            Cid::Text(_) => self.ended.contains(cid),
+        }
     }
 
     /// A name for a dialog of ours.
@@ -262,6 +300,10 @@ impl Channel {
         self.outbox.data_len() < config.lane_bytes_max
     }
 }
+
+/// How many ended dialogs a connection remembers by their texts: more than end while a message is
+/// under way.
+const ENDED_MAX: usize = 64;
 
 /// A deadline of a connection, for the actor's table.
 pub(crate) fn handshake_deadline(now: Instant, config: &Config) -> Instant {

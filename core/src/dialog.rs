@@ -81,7 +81,7 @@ impl Dialog {
         cid: Cid,
         side: Side,
         func: FuncType,
-        (config, features): (&Config, Features),
+        features: Features,
     ) -> Dialog {
         Dialog {
             conn,
@@ -89,8 +89,8 @@ impl Dialog {
             side,
             func,
             phase: Phase::AwaitAck,
-            tx: Tx::new(config, features),
-            rx: Rx::new(config, features),
+            tx: Tx::new(features),
+            rx: Rx::new(features),
             cancel: Cancel::Idle,
             audience: Audience::Task,
             start_mark: 0,
@@ -122,8 +122,8 @@ impl Dialog {
     /// Looks an act's row up and takes the step.
     pub(crate) fn act(&mut self, act: Act) -> Result<(), Misuse> {
         match (act, self.tx.flow) {
-            (Act::Open, Flow::Open | Flow::Stopped) => return Err(Misuse::SecondStream),
-            (Act::Send | Act::Stop, Flow::Unopened | Flow::Stopped) => {
+            (Act::Open, Flow::Open | Flow::Stopped) if self.phase != Phase::Done => return Err(Misuse::SecondStream),
+            (Act::Send | Act::Stop, Flow::Unopened | Flow::Stopped) if self.phase != Phase::Done => {
                 return Err(Misuse::StreamClosed);
             }
             _ => {}
@@ -141,7 +141,9 @@ impl Dialog {
     fn misuse(&self, act: Act) -> Misuse {
         match (act, self.phase, self.side) {
             (_, Phase::Done, _) => Misuse::NoSuchDialog,
-            (Act::Start, Phase::AwaitEnd, Side::Callee) => Misuse::StartedTwice,
+            (Act::Start, Phase::AwaitEnd, Side::Callee) if self.func == FuncType::Context => {
+                Misuse::StartedTwice
+            }
             (Act::Open, Phase::AwaitStarted | Phase::AwaitAck, _) => Misuse::StreamBeforeStarted,
             _ => Misuse::WrongSide,
         }

@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 
 use bytes::Bytes;
 
-/// A place in an [`Arena`], with a generation so that a reused place is never mistaken for the old.
+/// A place in one of the core's tables, with a generation so that a reused place is never mistaken for the old.
 pub struct Key<T> {
     index: u32,
     generation: u32,
@@ -194,6 +194,13 @@ impl Text {
     /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// As much of the front as fits into `len` bytes.
+    pub fn truncated(&self, len: usize) -> Text {
+        let text = self.as_str();
+        let cut = (0..=len.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+        Text(self.0.slice(..cut.unwrap_or(0)))
     }
 
     /// A copy that no longer holds on to the frame it came in.

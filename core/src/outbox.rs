@@ -191,7 +191,7 @@ pub(crate) struct Outbox {
     head_len: usize,
     control: Lane,
     data: Lane,
-    /// Bytes ever put into the data lane, and ever seen written from it.
+    /// Bytes ever put into the data lane, and how many of them nothing can pass any more.
     data_pushed: u64,
     data_written: u64,
     taken: Option<Taken>,
@@ -349,10 +349,14 @@ impl Outbox {
     pub(crate) fn put_back(&mut self, mut out: Outbound) {
         let Some(taken) = self.taken.take() else { return };
         let before_data = taken.head + taken.control;
-        self.data_written += out.written.saturating_sub(before_data) as u64;
         if out.left > 0 {
-            self.restore(taken, out);
-        } else if let Some(Piece::Buf(mut spare)) = out.pieces.pop_back()
+            let cut = self.restore(taken, out);
+            // A frame that has begun to go out counts as gone: nothing can pass it any more.
+            self.data_written += cut.saturating_sub(before_data) as u64;
+            return;
+        }
+        self.data_written += taken.data as u64;
+        if let Some(Piece::Buf(mut spare)) = out.pieces.pop_back()
             && spare.capacity() <= 2 * PACK_LEN_MAX
         {
             spare.clear();
@@ -361,8 +365,8 @@ impl Outbox {
     }
 
     /// Cuts the rest at the end of the frame under way: that part stays first (O1), the rest goes
-    /// back into its lanes, in front of what came meanwhile.
-    fn restore(&mut self, taken: Taken, mut out: Outbound) {
+    /// back into its lanes, in front of what came meanwhile. Returns where that cut is.
+    fn restore(&mut self, taken: Taken, mut out: Outbound) -> usize {
         let cut = out.frame_end(taken.head).max(taken.head);
         let mut rest = core::mem::take(&mut out.pieces);
         split_front(&mut rest, out.written);
@@ -372,5 +376,6 @@ impl Outbox {
         let control = control_end.saturating_sub(cut);
         self.control.put_front(split_front(&mut rest, control), control);
         self.data.put_front(rest, taken.head + taken.control + taken.data - cut - control);
+        cut
     }
 }

@@ -81,7 +81,8 @@ pub enum DialogEvent {
     Started(Bytes),
     /// Stream items, in order.
     Items(Batch),
-    /// The oldest so many unread items are to be dropped (policy `DropOldest`).
+    /// The oldest so many unread items are to be dropped (policy `DropOldest`). They count as read:
+    /// don't report them to `consumed`.
     Dropped(u32),
     /// The peer sends no more items.
     Stopped,

@@ -133,6 +133,18 @@ impl Registry {
         Ok(())
     }
 
+    /// Forgets somebody who no longer wants to wait. Whether they did.
+    pub(crate) fn stop_waiting(&mut self, conn: ConnId, cid: &Cid) -> bool {
+        let before = self.waiters.len();
+        self.waiters.retain(|w| w.conn != conn || w.cid != *cid);
+        before != self.waiters.len()
+    }
+
+    /// Whether somebody waits under this name of a dialog.
+    pub(crate) fn has_waiter(&self, conn: ConnId, cid: &Cid) -> bool {
+        self.waiters.iter().any(|w| w.conn == conn && w.cid == *cid)
+    }
+
     /// The uid that has this address, if its record may be dropped on a report (base peers only:
     /// a lease proves that its owner lives).
     pub(crate) fn drop_dead(&mut self, addr: &Address) -> Option<Uid> {

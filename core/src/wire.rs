@@ -3,12 +3,12 @@
 //! A connection carries frames, one message each: a length, then that many bytes of MessagePack.
 //!
 //! ```text
-//! 46 00 00 00                        70 bytes follow: u32, little-endian (§1.1)
+//! 42 00 00 00                        66 bytes follow: u32, little-endian (§1.1)
 //! 83                                 a map of three entries
 //!    a8 6d73675f74797065             "msg_type": the tag, first when we write, anywhere when we read
 //!       a5 5969656c64                "Yield"
 //!    a3 636964                       "cid": the dialog this belongs to
-//!       d924 33363032..              its name, 36 characters: str8
+//!       d924 64653338..              its name, 36 characters: str8
 //!    a3 706c64                       "pld": last, so that a payload can be spliced in
 //!       93 01 02 03                  the payload itself, unwrapped: [1, 2, 3]
 //! ```

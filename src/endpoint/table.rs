@@ -6,7 +6,7 @@ use std::fmt;
 use super::{Endpoint, EndpointPath, Exposed};
 
 /// The endpoints of an actor.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     /// The names under which something may be asked for: what was enabled, and the namespaces of
     /// `endpoints`.
@@ -64,6 +64,11 @@ impl Table {
         let index =
             self.endpoints.binary_search_by(key).map_err(|_| LookupError::NoSuchFunction)?;
         self.endpoints.get(index).ok_or(LookupError::NoSuchFunction)
+    }
+
+    /// The namespaces that may be called into.
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.namespaces.iter().map(String::as_str)
     }
 
     /// All of them, by name.

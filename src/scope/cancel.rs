@@ -69,8 +69,8 @@ impl CancelScope {
 
     /// Asks the body to end. Any thread may call this, at any time, more than once.
     ///
-    /// The body is dropped when it is suspended and no `shield`, `finally` or runtime resource inside
-    /// has cleanup left to do. A body that never suspends is not interrupted.
+    /// The body is dropped when it is suspended and no `shield`, `finally` or runtime resource
+    /// inside has cleanup left to do. A body that never suspends is not interrupted.
     pub fn cancel(&self) {
         self.node.cancel();
     }

@@ -14,8 +14,8 @@ use super::slab::Slab;
 use super::start::Handshake;
 use crate::error::{Error, Result};
 
-/// Children taken in per poll of the nursery. A task that starts tasks without end must not keep the
-/// thread from everybody else.
+/// Children taken in per poll of the nursery. A task that starts tasks without end must not keep
+/// the thread from everybody else.
 const ADMITTED_MAX: usize = 1024;
 
 type Task<'f> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'f>>;
@@ -129,30 +129,28 @@ impl<'f> Child<'f> {
 
     /// `outer`: what the nursery lets its children see. `grace_over`: holds count no more.
     fn poll(&mut self, outer: View, grace_over: bool) -> Polled {
-        // Before the poll, so that a wake-up during it counts.
+        // Before the poll, so that a wake-up during it counts; our own cancellation is one, too.
         self.node().clear(QUEUED);
-        loop {
-            let cancelled = outer.cancelled || self.node().is(CANCELLED);
-            if cancelled && self.may_drop(grace_over) {
-                return Polled::Cut;
-            }
-            let view = View { cancelled, beyond: outer.beyond };
-            if view != self.told {
-                self.told = view;
-                self.node().notify_kids();
-            }
-            match self.poll_task(view) {
-                Err(panic) => return Polled::Ended(Err(panic)),
-                Ok(Poll::Ready(result)) => return Polled::Ended(result),
-                Ok(Poll::Pending) if cancelled => {
-                    self.node().set(WAITING);
-                    let cut = self.may_drop(grace_over);
-                    return if cut { Polled::Cut } else { Polled::Suspended };
-                }
-                Ok(Poll::Pending) if self.node().is(CANCELLED) => {}
-                Ok(Poll::Pending) => return Polled::Suspended,
-            }
+        let cancelled = outer.cancelled || self.node().is(CANCELLED);
+        if cancelled && self.may_drop(grace_over) {
+            return Polled::Cut;
         }
+        let view = View { cancelled, beyond: outer.beyond };
+        if view != self.told {
+            self.told = view;
+            self.node().notify_kids();
+        }
+        match self.poll_task(view) {
+            Err(panic) => return Polled::Ended(Err(panic)),
+            Ok(Poll::Ready(result)) => return Polled::Ended(result),
+            Ok(Poll::Pending) => {}
+        }
+        if !cancelled {
+            return Polled::Suspended;
+        }
+        // Mark first, then look: see `Link::again`.
+        self.node().set(WAITING);
+        if self.may_drop(grace_over) { Polled::Cut } else { Polled::Suspended }
     }
 
     fn may_drop(&self, grace_over: bool) -> bool {

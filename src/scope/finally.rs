@@ -37,8 +37,8 @@ pub fn shield<F: Future>(body: F) -> impl Future<Output = F::Output> + use<F> {
 ///
 /// The cleanup owns what it needs (`'static`), so that it survives its frame: if a foreign future
 /// (a bare `select!`) drops this one, the actor finishes the cleanup in the background and does not
-/// exit before. For a cleanup that borrows there is [`finally_borrowed`]. A `finally` that was never
-/// polled has nothing to clean up.
+/// exit before. For a cleanup that borrows there is [`finally_borrowed`]. A `finally` that was
+/// never polled has nothing to clean up.
 ///
 /// # Errors
 /// That of the body, with that of the cleanup as suppressed; or that of the cleanup.
@@ -66,8 +66,8 @@ where
     }
 }
 
-/// [`finally`] with a cleanup that may borrow from what is around it. The price: if a foreign future
-/// drops this one, the cleanup is dropped too. That is logged.
+/// [`finally`] with a cleanup that may borrow from what is around it. The price: if a foreign
+/// future drops this one, the cleanup is dropped too. That is logged.
 ///
 /// # Errors
 /// As [`finally`].
@@ -145,22 +145,22 @@ impl Drop for Owed {
     }
 }
 
-/// A resource with asynchronous cleanup that the enclosing scopes must wait for, from its first poll
-/// to its end: a process nursery, a context.
+/// A resource with asynchronous cleanup that the enclosing scopes must wait for, from its first
+/// poll to its end: a process nursery, a context.
 ///
 /// `body` runs under `scope`. However it ends, `cleanup` is called with how, and its future always
 /// runs to its end, shielded, bounded only by the teardown budget of the outermost cancelled scope.
 /// It is polled when an encloser becomes cancelled, and sees that in
-/// [`enclosing_cancelled`](super::enclosing_cancelled). Then this returns the cleanup's value; except
-/// when it was an encloser that cancelled the body: then it stays pending, and the encloser drops it
-/// in that very poll.
+/// [`enclosing_cancelled`](super::enclosing_cancelled). Then this returns the cleanup's value;
+/// except when it was an encloser that cancelled the body: then it stays pending, and the encloser
+/// drops it in that very poll.
 ///
 /// # Panics
 /// When polled while `scope` runs another body. A panic of the cleanup goes on.
 ///
 /// # Cancel safety
-/// If a foreign future drops this one, body and cleanup are dropped: the caller's `Drop` guards have
-/// to do what is left. If the budget ends it, that is also counted as lost.
+/// If a foreign future drops this one, body and cleanup are dropped: the caller's `Drop` guards
+/// have to do what is left. If the budget ends it, that is also counted as lost.
 pub(crate) fn guarded<B, C, F>(
     scope: &CancelScope,
     body: B,

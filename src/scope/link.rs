@@ -203,8 +203,8 @@ impl Link {
         }
     }
 
-    /// What the body is to see. The second value: this is new, so the direct inner scopes were woken
-    /// (the observer cascades, S3).
+    /// What the body is to see. The second value: this is new, so the direct inner scopes were
+    /// woken (the observer cascades, S3).
     pub(super) fn observe(&mut self, outer: Outer) -> (View, bool) {
         let cancelled = outer.inherited || self.node().is(CANCELLED);
         self.tell(View { cancelled, beyond: outer.beyond })
@@ -281,7 +281,12 @@ impl Link {
             timer.set(Some(at));
             self.armed = Some(at);
         }
-        timer.poll_expired(cx).is_ready()
+        let due = timer.poll_expired(cx).is_ready();
+        if due {
+            // It has disarmed itself.
+            self.armed = None;
+        }
+        due
     }
 
     /// One poll of a scope. Ready: the body's value, or `None` once the body was dropped because it

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 /// Tasks are polled in place, by whoever polls this future: they may borrow whatever lives outside
 /// the call (move locals of the body in), and they run concurrently, not in parallel.
 ///
-/// **One cancels all.** The first error or panic of a task or of the body cancels the nursery; what is
-/// left is dropped, or waited for where it has asynchronous cleanup.
+/// **One cancels all.** The first error or panic of a task or of the body cancels the nursery; what
+/// is left is dropped, or waited for where it has asynchronous cleanup.
 ///
 /// ```
 /// # use tractor::scope::open_nursery;
@@ -38,8 +38,8 @@ use crate::error::{Error, Result};
 /// error. Errors win over cancellation. [`Error::Cancelled`] when [`Nursery::cancel`] cut the body.
 ///
 /// # Cancel safety
-/// When an encloser is cancelled, every task is dropped or waited for and this never returns, unless
-/// there are errors. When a foreign future drops this one, all tasks are dropped with it.
+/// When an encloser is cancelled, every task is dropped or waited for and this never returns,
+/// unless there are errors. When a foreign future drops this one, all tasks are dropped with it.
 pub async fn open_nursery<'s, T, F, Fut>(body: F) -> Result<T>
 where
     F: FnOnce(Nursery<'s>) -> Fut,
@@ -91,8 +91,8 @@ impl<'s> Nursery<'s> {
     ///
     /// # Errors
     /// If the task ends before `started`: its error, which then does not reach the nursery; an
-    /// [`Error`] of a panic if it ends without one. [`Error::Cancelled`] if the nursery is cancelled
-    /// meanwhile, or has ended.
+    /// [`Error`] of a panic if it ends without one. [`Error::Cancelled`] if the nursery is
+    /// cancelled meanwhile, or has ended.
     ///
     /// # Cancel safety
     /// Dropped before `started`, this cancels the task.

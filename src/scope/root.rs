@@ -84,7 +84,8 @@ impl Root {
         })
     }
 
-    /// How many cleanups were cut: by the end of the budget, or by a foreign drop while they borrowed.
+    /// How many cleanups were cut: by the end of the budget, or by a foreign drop while they
+    /// borrowed.
     pub(crate) fn lost(&self) -> usize {
         self.lost.load(SeqCst)
     }

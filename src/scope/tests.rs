@@ -1,6 +1,6 @@
-//! Tests of what needs a root: timers, budgets, hand-over, `guarded`. They run in virtual time, where
-//! a lost wake-up is a panic ("stuck") and not a test that hangs. What needs no root is tested from
-//! outside, in `tests/scope.rs`.
+//! Tests of what needs a root: timers, budgets, hand-over, `guarded`. They run in virtual time,
+//! where a lost wake-up is a panic ("stuck") and not a test that hangs. What needs no root is
+//! tested from outside, in `tests/scope.rs`.
 
 use std::future::{Future, pending, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -15,6 +15,8 @@ use virtual_time::Virtual;
 mod cleanup;
 mod guard;
 mod limits;
+mod moved;
+mod nurseries;
 mod stress;
 mod virtual_time;
 

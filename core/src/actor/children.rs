@@ -137,13 +137,27 @@ impl Actor {
     // The world's facts about children.
 
     pub(super) fn on_spawned(&mut self, id: ChildId, pid: u32) {
-        let Some(child) = self.children.get_mut(id) else { return };
+        let Some(child) = self.children.get_mut(id) else {
+            // It was given up on before it existed: nothing may be left of it.
+            return self.out.effect(Effect::Signal { child: id, signal: Signal::Kill });
+        };
         child.pid = Some(pid);
-        let (conn, doomed) = (child.conn, child.phase == ChildPhase::Killing);
+        let (conn, phase, link_lost) = (child.conn, child.phase, child.link_lost);
         self.mark_dirty(conn);
         self.child_fact(id, Fact::Spawned);
-        if doomed {
-            self.out.effect(Effect::Signal { child: id, signal: Signal::Kill });
+        match phase {
+            // What was decided while there was no process to signal.
+            ChildPhase::Killing => self.signal(id, Signal::Kill),
+            ChildPhase::Terminating => self.signal(id, Signal::Terminate),
+            _ if link_lost => self.child_fact(id, Fact::LinkLost),
+            _ => {}
+        }
+    }
+
+    /// Signals a child; one that does not exist yet gets it from `on_spawned`.
+    fn signal(&mut self, id: ChildId, signal: Signal) {
+        if self.children.get(id).is_some_and(|c| c.pid.is_some()) {
+            self.out.effect(Effect::Signal { child: id, signal });
         }
     }
 
@@ -167,7 +181,10 @@ impl Actor {
     pub(super) fn on_budget_over(&mut self, id: ChildId) {
         let Some(child) = self.children.get_mut(id) else { return };
         child.status = Some(ExitStatus::Unknown);
+        let conn = child.conn;
         self.child_fact(id, Fact::BudgetOver);
+        self.drop_conn(conn, CloseReason::ByUs);
+        self.check_child(id);
     }
 
     /// The link to a child ended; whether its dialogs may still wait for how the process ended.
@@ -202,7 +219,8 @@ impl Actor {
     pub(super) fn child_fact(&mut self, id: ChildId, fact: Fact) {
         let Some(child) = self.children.get_mut(id) else { return };
         if fact == Fact::CancelAsked {
-            child.asked |= child.phase != ChildPhase::Reaped;
+            // Who was found dead before was not ended by this: a cancel never hides a failure (P3).
+            child.asked |= child.status.is_none() && !child.link_lost;
         }
         if !child.step(fact) {
             return;
@@ -211,9 +229,7 @@ impl Actor {
             ChildPhase::Spawning | ChildPhase::Connecting | ChildPhase::Booting => {}
             ChildPhase::Running => self.on_running(id),
             ChildPhase::Cancelling => self.on_cancelling(id, fact),
-            ChildPhase::Terminating => {
-                self.out.effect(Effect::Signal { child: id, signal: Signal::Terminate });
-            }
+            ChildPhase::Terminating => self.signal(id, Signal::Terminate),
             ChildPhase::Killing => self.on_killing(id),
             ChildPhase::Reaped => self.on_reaped(id),
         }
@@ -242,14 +258,14 @@ impl Actor {
 
     fn on_killing(&mut self, id: ChildId) {
         let Some(child) = self.children.get(id) else { return };
-        let exists = child.pid.is_some();
-        self.timers.clear(Timer::Boot(id));
+        let budget = child.budget;
+        for timer in [Timer::Boot(id), Timer::Ack(id), Timer::Kill(id)] {
+            self.timers.clear(timer);
+        }
         if !self.timers.is_set(Timer::Report(id)) {
-            self.timers.set(Timer::Report(id), self.now + child.budget);
+            self.timers.set(Timer::Report(id), self.now + budget);
         }
-        if exists {
-            self.out.effect(Effect::Signal { child: id, signal: Signal::Kill });
-        }
+        self.signal(id, Signal::Kill);
     }
 
     fn on_reaped(&mut self, id: ChildId) {

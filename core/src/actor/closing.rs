@@ -27,7 +27,8 @@ impl Actor {
             return;
         }
         if why == CloseReason::ByUs && channel.features.has(Features::GOODBYE) {
-            channel.push_control(&Msg::Goodbye { reason: Text::from_static("closed") });
+            // Behind all data: it is the last word.
+            channel.push(&Msg::Goodbye { reason: Text::from_static("closed") });
         }
         channel.phase = Phase::Closing;
         self.timers.clear(Timer::Handshake(conn));
@@ -72,6 +73,7 @@ impl Actor {
 
     /// Everybody who waits on this connection hears of its end.
     fn conn_ended(&mut self, conn: ConnId, why: CloseReason) {
+        self.timers.clear(Timer::ActorAck(conn));
         self.out.event(Event::Closed { conn, why });
         if self.registry.as_mut().is_some_and(|r| r.conn_gone(conn)) {
             self.out.event(Event::RegistryChanged);

@@ -85,9 +85,10 @@ impl Actor {
         }
         let rng = &mut self.rng;
         let cid = channel.new_cid(|| rng.uuid());
-        let with = (&self.config, channel.features);
-        let id =
-            self.dialogs.insert_with(|_| Dialog::new(conn, cid.clone(), Side::Caller, func, with));
+        let features = channel.features;
+        let id = self
+            .dialogs
+            .insert_with(|_| Dialog::new(conn, cid.clone(), Side::Caller, func, features));
         channel.dialogs.insert(cid.clone(), id);
         Ok((id, cid))
     }
@@ -139,6 +140,7 @@ impl Actor {
             return;
         }
         dialog.audience = Audience::Nobody;
+        self.timers.clear(Timer::PeerOpen(id));
         if dialog.cancel == Cancel::Idle {
             self.ask_cancel(id);
         }
@@ -147,7 +149,7 @@ impl Actor {
     pub(super) fn task_acked(&mut self, id: DialogId) {
         let Some(dialog) = self.dialogs.get_mut(id) else { return };
         dialog.cancel = Cancel::Acked;
-        self.out.dialog(id, DialogEvent::CancelAcked);
+        self.tell(id, DialogEvent::CancelAcked);
     }
 
     /// The far task did not end within the budget: it is given up on.
@@ -174,7 +176,12 @@ impl Actor {
         self.advance(now);
         let dialog = self.dialogs.get_mut(id).ok_or(Misuse::NoSuchDialog)?;
         let credit = dialog.open_stream(policy, &self.config)?;
+        let (dropped, back) = dialog.rx.catch_up();
         self.give_credit(id, credit);
+        self.give_credit(id, back);
+        if dropped > 0 {
+            self.tell(id, DialogEvent::Dropped(dropped));
+        }
         Ok(())
     }
 
@@ -187,6 +194,9 @@ impl Actor {
         self.advance(now);
         self.check_len(&item)?;
         let dialog = self.dialogs.get_mut(id).ok_or(Misuse::NoSuchDialog)?;
+        if dialog.tx.overrun {
+            return Err(SendError::Overrun);
+        }
         dialog.act(Act::Send)?;
         let len = item.as_slice().len();
         let channel = self.channels.get_mut(dialog.conn).ok_or(Misuse::NotOpen)?;
@@ -198,7 +208,7 @@ impl Actor {
             return Err(SendError::Blocked);
         }
         if !channel.has_room(&self.config) {
-            if !dialog.tx.blocked {
+            if !channel.waiting.contains(&id) {
                 channel.waiting.push(id);
             }
             dialog.tx.blocked = true;
@@ -214,14 +224,15 @@ impl Actor {
     pub(super) fn wake_sender(&mut self, id: DialogId) {
         let Some(dialog) = self.dialogs.get_mut(id) else { return };
         if core::mem::take(&mut dialog.tx.blocked) {
-            self.out.dialog(id, DialogEvent::Writable);
+            self.tell(id, DialogEvent::Writable);
         }
     }
 
     pub(super) fn on_peer_open_timeout(&mut self, id: DialogId) {
         let Some(dialog) = self.dialogs.get_mut(id) else { return };
         dialog.tx.flow = Flow::Stopped;
-        self.out.dialog(id, DialogEvent::SendOverrun);
+        dialog.tx.overrun = true;
+        self.tell(id, DialogEvent::SendOverrun);
     }
 
     /// Sends no more items.
@@ -248,7 +259,8 @@ impl Actor {
 
     pub(super) fn check_cid(&mut self, conn: ConnId, cid: &Cid) -> Result<(), Violation> {
         let Some(channel) = self.channels.get(conn) else { return Ok(()) };
-        let live = channel.dialogs.contains_key(cid) || channel.asked.contains_key(cid);
+        let waits = self.registry.as_ref().is_some_and(|r| r.has_waiter(conn, cid));
+        let live = waits || channel.dialogs.contains_key(cid) || channel.asked.contains_key(cid);
         if live { Err(Violation::DuplicateCid) } else { Ok(()) }
     }
 
@@ -277,11 +289,12 @@ impl Actor {
     }
 
     fn open_task(&mut self, conn: ConnId, cid: &Cid) -> DialogId {
-        let with = (&self.config, self.features(conn));
+        let features = self.features(conn);
         let id = self
             .dialogs
-            .insert_with(|_| Dialog::new(conn, cid.clone(), Side::Callee, FuncType::Call, with));
+            .insert_with(|_| Dialog::new(conn, cid.clone(), Side::Callee, FuncType::Call, features));
         if let Some(channel) = self.channels.get_mut(conn) {
+            channel.began(cid);
             channel.dialogs.insert(cid.clone(), id);
         }
         self.tasks += 1;
@@ -341,12 +354,13 @@ impl Actor {
     ///
     /// # Errors
     /// [`Misuse::TooLarge`] (then call [`fail`](Self::fail)), [`Misuse::WrongSide`] when it never
-    /// called [`started`](Self::started).
+    /// called [`accept`](Self::accept), or [`started`](Self::started).
     pub fn finish(&mut self, now: Instant, id: DialogId, pld: Payload<'_>) -> Result<(), Misuse> {
         self.advance(now);
         self.check_len(&pld)?;
         let dialog = self.dialogs.get(id).ok_or(Misuse::NoSuchDialog)?;
-        if dialog.phase == Phase::AwaitStarted || dialog.side == Side::Caller {
+        let early = matches!(dialog.phase, Phase::AwaitAck | Phase::AwaitStarted);
+        if early || dialog.side == Side::Caller {
             return Err(Misuse::WrongSide);
         }
         self.end_task(id, Act::Finish, |_| TaskEnd::Returned(pld));
@@ -364,7 +378,7 @@ impl Actor {
         self.advance(now);
         let us = self.uid.clone();
         self.end_task(id, Act::Fail, |dialog| {
-            TaskEnd::Failed(match (dialog.complaint.take(), &dialog.cancel) {
+            TaskEnd::Cancelled(match (dialog.complaint.take(), &dialog.cancel) {
                 (Some(complaint), _) => relayed(*complaint, &us),
                 (None, Cancel::Told { by, .. }) => cancel::report(&us, by),
                 (None, _) => cancel::report(&us, &us),
@@ -383,25 +397,53 @@ impl Actor {
             return;
         };
         let (conn, cid) = (dialog.conn, dialog.cid.clone());
-        let stop = dialog.tx.flow == Flow::Open && act == Act::Finish;
-        let is_gen = dialog.func == FuncType::Stream;
         if dialog.act(act).is_ok() {
             let end = end(dialog);
-            if stop {
-                self.push_stop(id);
-            }
-            match end {
-                TaskEnd::Returned(_) if is_gen => {}
-                TaskEnd::Returned(pld) => {
-                    let msg = Msg::Return { cid: cid.clone(), pld: NO_KWARGS };
-                    self.push_payload(conn, &msg, pld);
-                }
-                TaskEnd::Failed(error) => {
-                    self.push(conn, &Msg::Error { cid: Some(cid.clone()), error });
-                }
-            }
+            self.push_end(id, conn, &cid, end);
         }
         self.remove_task(id, conn, &cid);
+    }
+
+    fn push_end(&mut self, id: DialogId, conn: ConnId, cid: &Cid, end: TaskEnd<'_>) {
+        let is_base = !self.features(conn).has(Features::TYPED_ACK);
+        let Some(dialog) = self.dialogs.get(id) else { return };
+        let is_gen = dialog.func == FuncType::Stream;
+        // The base sends no `Stop` to a caller that sent one, but does so before a cancellation.
+        let crossed = is_base && !is_gen && dialog.rx.flow == Flow::Stopped;
+        let ends_stream = match end {
+            TaskEnd::Returned(_) => !crossed,
+            TaskEnd::Cancelled(_) => is_base && !crossed,
+            TaskEnd::Failed(_) => false,
+        };
+        if ends_stream && dialog.tx.flow == Flow::Open {
+            self.push_stop(id);
+        }
+        match end {
+            TaskEnd::Returned(_) if is_gen => {}
+            TaskEnd::Cancelled(_) if is_gen && is_base => {}
+            TaskEnd::Returned(pld) => {
+                let msg = Msg::Return { cid: cid.clone(), pld: NO_KWARGS };
+                self.push_payload(conn, &msg, pld);
+            }
+            TaskEnd::Failed(error) | TaskEnd::Cancelled(error) => {
+                let error = self.fitted(error);
+                self.push(conn, &Msg::Error { cid: Some(cid.clone()), error });
+            }
+        }
+    }
+
+    /// An error whose message fits into a frame: a report is cut rather than lost.
+    fn fitted(&self, mut error: RemoteError) -> RemoteError {
+        let max = self.config.frame_len_max / 8;
+        for text in error.message.iter_mut().chain([&mut error.traceback]) {
+            if text.as_str().len() > max {
+                *text = text.truncated(max);
+            }
+        }
+        for raw in [&mut error.data, &mut error.bad_msg, &mut error.bad_msg_as_dict] {
+            raw.take_if(|raw| raw.len() > max);
+        }
+        error
     }
 
     fn remove_task(&mut self, id: DialogId, conn: ConnId, cid: &Cid) {
@@ -410,7 +452,7 @@ impl Actor {
         if let Some(channel) = self.channels.get_mut(conn)
             && channel.dialogs.get(cid) == Some(&id)
         {
-            channel.dialogs.remove(cid);
+            channel.forget(cid);
         }
         if let Cancel::Told { ack: Some(ack), .. } = dialog.cancel {
             // The base acknowledges a cancel once the task has ended.
@@ -420,21 +462,37 @@ impl Actor {
         self.check_end();
     }
 
-    /// Somebody wants this task cancelled. One that was not begun yet ends here.
-    pub(super) fn tell_cancelled(&mut self, id: DialogId, by: Uid, ack: Option<Cid>) {
-        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+    /// Somebody wants this task cancelled. One that was not begun yet ends here. Returns `ack` when
+    /// an earlier request's is owed already.
+    pub(super) fn tell_cancelled(
+        &mut self,
+        id: DialogId,
+        by: Uid,
+        ack: Option<Cid>,
+    ) -> Option<Cid> {
+        let dialog = self.dialogs.get_mut(id)?;
         if let Cancel::Told { ack: first, .. } = &mut dialog.cancel {
-            if first.is_none() {
-                *first = ack;
+            if first.is_some() {
+                return ack;
             }
-            return;
+            *first = ack;
+            return None;
         }
         dialog.cancel = Cancel::Told { by, ack };
         if let Some(at) = self.queued.iter().position(|(queued, _)| *queued == id) {
             self.queued.remove(at);
-            return self.cancelled(self.now, id);
+            self.cancelled(self.now, id);
+        } else {
+            self.out.effect(Effect::CancelTask { dialog: id });
         }
-        self.out.effect(Effect::CancelTask { dialog: id });
+        None
+    }
+
+    /// An event for whoever waits on the dialog, if anybody still does.
+    pub(super) fn tell(&mut self, id: DialogId, event: DialogEvent) {
+        if self.dialogs.get(id).is_some_and(|d| d.audience == Audience::Task) {
+            self.out.dialog(id, event);
+        }
     }
 
     /// The caller complains about what we sent: the task is cancelled, and answers with it.
@@ -478,7 +536,7 @@ impl Actor {
             self.end_dialog(id, Outcome::Errored { error, violation: None });
         } else if let Some(dialog) = self.dialogs.get_mut(id) {
             // The callee fails of it, and that is our outcome. What still comes is not taken.
-            dialog.rx.policy = OverrunPolicy::DropOldest(0);
+            dialog.rx.refusing = true;
         }
     }
 
@@ -505,16 +563,18 @@ impl Actor {
         self.timers.clear(Timer::PeerOpen(id));
         self.timers.clear(Timer::TaskEnd(id));
         if let Some(channel) = self.channels.get_mut(conn) {
-            channel.dialogs.remove(&cid);
+            channel.forget(&cid);
+        }
+        let failed = is_failure(&outcome);
+        // A task that was not begun hears nothing: it never will be.
+        let begun = self.queued.iter().all(|(queued, _)| *queued != id);
+        if told && begun {
+            self.out.dialog(id, DialogEvent::Done(Box::new(outcome)));
         }
         if side == Side::Caller {
             self.dialogs.remove(id);
-            self.main_ended(conn, id, &outcome);
-        }
-        if told {
-            self.out.dialog(id, DialogEvent::Done(Box::new(outcome)));
-        }
-        if side == Side::Callee {
+            self.main_ended(conn, id, failed);
+        } else {
             self.abort_task(id, conn);
         }
     }
@@ -525,17 +585,14 @@ impl Actor {
     }
 
     /// The one task of a child: the child ends with it.
-    fn main_ended(&mut self, conn: ConnId, id: DialogId, outcome: &Outcome) {
+    fn main_ended(&mut self, conn: ConnId, id: DialogId, failed: Option<bool>) {
         let Some(child) = self.child_of(conn) else { return };
         if self.children.get(child).and_then(|c| c.main) != Some(id) {
             return;
         }
-        let failed = match outcome {
-            Outcome::Returned(_) | Outcome::Cancelled { by_us: true, .. } => false,
-            Outcome::Errored { .. } | Outcome::Cancelled { .. } => true,
-            Outcome::PeerLost { .. } => return, // The child's own end tells.
-        };
-        self.on_main_ended(child, id, failed);
+        if let Some(failed) = failed {
+            self.on_main_ended(child, id, failed);
+        }
     }
 
     /// Which child a connection is the link to.
@@ -609,6 +666,16 @@ impl Actor {
 enum TaskEnd<'a> {
     Returned(Payload<'a>),
     Failed(RemoteError),
+    Cancelled(RemoteError),
+}
+
+/// Whether a child whose one task ended like this has failed. `None`: its own end will tell.
+fn is_failure(outcome: &Outcome) -> Option<bool> {
+    match outcome {
+        Outcome::Returned(_) | Outcome::Cancelled { by_us: true, .. } => Some(false),
+        Outcome::Errored { .. } | Outcome::Cancelled { .. } => Some(true),
+        Outcome::PeerLost { .. } => None,
+    }
 }
 
 /// An error from elsewhere that is sent on: the source is kept, the path grows.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{Actor, Timer};
 use crate::channel::{Admitted, Asked, Phase, Role};
+use crate::dialog::Audience;
 use crate::dialog::flow::{Arrival, Flow, OverrunPolicy};
 use crate::dialog::table::{Kind, Phase as DialogPhase, Side};
 use crate::error::Violation;
@@ -103,10 +104,12 @@ impl Actor {
         outcome: AckOutcome,
     ) -> Result<(), Violation> {
         let Some(channel) = self.channels.get_mut(conn) else { return Ok(()) };
-        match channel.asked.remove(cid) {
+        let asked = channel.asked.get(cid).copied();
+        channel.forget(cid);
+        match asked {
             Some(Asked::Task(dialog)) => self.task_acked(dialog),
             Some(Asked::Actor) => self.actor_acked(conn, outcome),
-            None => channel.stray(&self.config)?,
+            None => channel.stray(cid, &self.config)?,
         }
         Ok(())
     }
@@ -138,7 +141,7 @@ impl Actor {
                 // The answers to a cancel request are its acknowledgement and, refused, an error.
                 (true, Kind::StartAck) => Ok(()),
                 (true, Kind::Error) => self.on_cancel_ack(conn, &cid.clone(), AckOutcome::Refused),
-                _ => channel.stray(&self.config),
+                _ => channel.stray(cid, &self.config),
             };
         };
         let Some(dialog) = self.dialogs.get_mut(id) else { return Ok(()) };
@@ -154,7 +157,7 @@ impl Actor {
     fn deliver(&mut self, id: DialogId, msg: Msg) {
         match msg {
             Msg::StartAck { functype, .. } => self.on_start_ack(id, functype),
-            Msg::Started { pld, .. } => self.out.dialog(id, DialogEvent::Started(pld)),
+            Msg::Started { pld, .. } => self.tell(id, DialogEvent::Started(pld)),
             Msg::Yield { pld, .. } => self.on_items(id, Chunk { count: 1, plds: pld }),
             Msg::Yields { count, plds, .. } => self.on_items(id, Chunk { count, plds }),
             Msg::Stop { sent, .. } => self.on_stop(id, sent),
@@ -172,13 +175,13 @@ impl Actor {
             let phase = DialogPhase::AwaitAck.as_str();
             return self.dialog_violation(id, Violation::Unexpected { message, phase });
         }
-        self.out.dialog(id, DialogEvent::Accepted);
+        self.tell(id, DialogEvent::Accepted);
     }
 
     fn on_items(&mut self, id: DialogId, chunk: Chunk) {
         let Some(dialog) = self.dialogs.get_mut(id) else { return };
         let (count, len) = (chunk.count, chunk.plds.len());
-        if count == 0 {
+        if count == 0 || dialog.audience == Audience::Nobody {
             return;
         }
         let arrival = dialog.rx.arrive(count, len, &self.config);
@@ -190,6 +193,7 @@ impl Actor {
                 self.out.dialog(id, DialogEvent::Dropped(extra));
             }
             Arrival::Overrun => return self.on_overrun(id),
+            Arrival::Discard => return,
         }
         self.give_credit(id, credit);
     }
@@ -213,10 +217,10 @@ impl Actor {
             return self.dialog_violation(id, Violation::Unexpected { message, phase });
         }
         if dialog.func == FuncType::Stream && dialog.side == Side::Caller {
-            self.out.dialog(id, DialogEvent::Stopped);
+            self.tell(id, DialogEvent::Stopped);
             return self.end_dialog(id, Outcome::Returned(Bytes::from_static(&[0xc0])));
         }
-        self.out.dialog(id, DialogEvent::Stopped);
+        self.tell(id, DialogEvent::Stopped);
     }
 
     fn on_credit(&mut self, id: DialogId, items: u32, bytes: u64) {
@@ -235,8 +239,11 @@ impl Actor {
     }
 
     pub(super) fn give_credit(&mut self, id: DialogId, credit: Option<(u32, u64)>) {
-        let Some((items, bytes)) = credit.filter(|c| *c != (0, 0)) else { return };
+        let Some((items, bytes)) = credit else { return };
         let Some(dialog) = self.dialogs.get(id) else { return };
+        if dialog.phase == DialogPhase::Done {
+            return; // D1: its task still reads, but nobody sends.
+        }
         let msg = Msg::Credit { cid: dialog.cid.clone(), items, bytes };
         self.push_control(dialog.conn, &msg);
     }

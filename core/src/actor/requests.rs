@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::{Actor, Life, NO_KWARGS};
+use super::{Actor, NO_KWARGS};
 use crate::addr::Address;
-use crate::cancel::plain_error;
+use crate::cancel::{self, plain_error};
 use crate::channel::Role;
 use crate::config::CancelPolicy;
 use crate::dialog::table::Side;
@@ -49,16 +49,27 @@ impl Actor {
         let dialog = channel.dialogs.get(target).copied();
         let callee =
             dialog.filter(|id| self.dialogs.get(*id).is_some_and(|d| d.side == Side::Callee));
-        let Some(dialog) = callee else {
-            let ack = Msg::CancelAck { cid, outcome: AckOutcome::AlreadyDone };
-            return self.push_control(conn, &ack);
+        let waited = self.registry.as_mut().is_some_and(|r| r.stop_waiting(conn, target));
+        let outcome = match callee {
+            None if !waited => AckOutcome::AlreadyDone,
+            _ => AckOutcome::Cancelling,
         };
-        if self.features(conn).has(Features::TYPED_ACK) {
-            let ack = Msg::CancelAck { cid, outcome: AckOutcome::Cancelling };
-            self.push_control(conn, &ack);
-            self.tell_cancelled(dialog, by, None);
+        let waits_for_end = callee.is_some() && !self.features(conn).has(Features::TYPED_ACK);
+        if waited {
+            // It was the runtime itself that did the work: nothing of it is left to end.
+            let error = cancel::report(&self.uid, &by);
+            self.push(conn, &Msg::Error { cid: Some(target.clone()), error });
+            self.push(conn, &Msg::CancelAck { cid, outcome });
+        } else if let (Some(dialog), true) = (callee, waits_for_end) {
+            // The base acknowledges once the task has ended; a second request has nothing to wait for.
+            if let Some(cid) = self.tell_cancelled(dialog, by, Some(cid)) {
+                self.push(conn, &Msg::CancelAck { cid, outcome });
+            }
         } else {
-            self.tell_cancelled(dialog, by, Some(cid));
+            self.push_control(conn, &Msg::CancelAck { cid, outcome });
+            if let Some(dialog) = callee {
+                self.tell_cancelled(dialog, by, None);
+            }
         }
     }
 
@@ -70,7 +81,8 @@ impl Actor {
             let ack = Msg::CancelAck { cid, outcome: AckOutcome::Refused };
             return self.push_control(conn, &ack);
         }
-        if self.features(conn).has(Features::TYPED_ACK) || self.life == Life::Ended {
+        // Only the first waits for our end: others learn that it is under way.
+        if self.features(conn).has(Features::TYPED_ACK) || self.late_ack.is_some() {
             let ack = Msg::CancelAck { cid, outcome: AckOutcome::Cancelling };
             self.push_control(conn, &ack);
         } else {
@@ -103,11 +115,17 @@ impl Actor {
             Request::Register { uid, addr } => self.on_register(conn, cid, (uid, addr), &asker),
             Request::Unregister { uid } => {
                 let done = self.registry.as_mut().map(|r| r.unregister(&uid, &asker));
-                self.registry_changed(conn, cid, done.unwrap_or(Ok(())));
+                if done == Some(Ok(())) {
+                    self.out.event(Event::RegistryChanged);
+                }
+                self.answer_registry(conn, cid, done.unwrap_or(Ok(())));
             }
             Request::Find { name } => {
                 let found = self.registry.as_ref().and_then(|r| r.find(name.as_str()));
-                let pld = found.map_or(NIL, |addr| encoded(|out| codec::encode_addr(addr, out)));
+                let pld = found.map_or(NIL, |addr| {
+                    let one = core::slice::from_ref(addr);
+                    encoded(|out| codec::encode_addrs(one, out))
+                });
                 self.answer(conn, cid, pld);
             }
             Request::Wait { name } => self.on_wait(conn, cid, name),
@@ -135,11 +153,11 @@ impl Actor {
         let owner = if is_ours { Owner::Lease(conn) } else { Owner::Uid };
         let result =
             if uid == *asker { self.register(&uid, addr, owner) } else { Err(Refusal::NotOwner) };
-        self.registry_changed(conn, cid, result);
+        self.answer_registry(conn, cid, result);
     }
 
     /// Adds a record and serves who waited for it.
-    fn register(&mut self, uid: &Uid, addr: Address, owner: Owner) -> Result<(), Refusal> {
+    pub(super) fn register(&mut self, uid: &Uid, addr: Address, owner: Owner) -> Result<(), Refusal> {
         let Some(registry) = &mut self.registry else { return Ok(()) };
         let served = registry.register(uid, addr, owner, self.config.registry_max)?;
         for Waiter { conn, cid, name } in served {
@@ -151,12 +169,9 @@ impl Actor {
         Ok(())
     }
 
-    fn registry_changed(&mut self, conn: ConnId, cid: Cid, result: Result<(), Refusal>) {
+    fn answer_registry(&mut self, conn: ConnId, cid: Cid, result: Result<(), Refusal>) {
         match result {
-            Ok(()) => {
-                self.out.event(Event::RegistryChanged);
-                self.answer(conn, cid, NIL);
-            }
+            Ok(()) => self.answer(conn, cid, NIL),
             Err(refusal) => self.refuse(conn, cid, "PermissionError", refusal.as_str()),
         }
     }

@@ -39,9 +39,9 @@ pub const fn recv(role: Role, phase: Phase, class: Class) -> Cell {
         (AwaitAid, _, _) => No,
 
         (AwaitSpec, Class::Spec, _) => Next(Open),
-        (AwaitSpec, Class::Goodbye, _) => Next(Closing),
-        // A parent may cancel a child that it has not told anything yet.
-        (AwaitSpec, Class::Dialog, _) => Next(AwaitSpec),
+        // A parent may cancel a child that it has not told anything yet, or give up on it: the end
+        // of the stream follows, and is what ends the connection.
+        (AwaitSpec, Class::Dialog | Class::Goodbye, _) => Next(AwaitSpec),
         (AwaitSpec, _, _) => No,
 
         (Open, Class::Ready, Role::ToChild) => Next(Open),

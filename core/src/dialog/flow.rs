@@ -50,20 +50,23 @@ pub(crate) struct Tx {
     pub(crate) blocked: bool,
     /// Whether the peer ever opened its end.
     pub(crate) opened_by_peer: bool,
+    /// Whether the peer never did, for too long.
+    pub(crate) overrun: bool,
 }
 
 impl Tx {
-    pub(crate) fn new(config: &Config, features: Features) -> Tx {
-        let window = signed(early_bytes(config));
+    pub(crate) fn new(features: Features) -> Tx {
+        let window = signed(EARLY_BYTES);
         Tx {
             flow: Flow::Unopened,
             credited: features.has(Features::CREDIT),
-            items: u64::from(config.base_items),
+            items: u64::from(EARLY_ITEMS),
             bytes: window,
             window,
             sent: 0,
             blocked: false,
             opened_by_peer: false,
+            overrun: false,
         }
     }
 
@@ -83,12 +86,15 @@ impl Tx {
         }
     }
 
-    /// More credit came. Widening grants raise the window too.
+    /// More credit came. The first is what the window grew by when its receiver opened it; all
+    /// others give back what was charged.
     pub(crate) fn grant(&mut self, items: u32, bytes: u64) {
+        if !self.opened_by_peer {
+            self.window = self.window.saturating_add(signed(bytes));
+        }
         self.opened_by_peer = true;
         self.items = self.items.saturating_add(u64::from(items));
         self.bytes = self.bytes.saturating_add(signed(bytes));
-        self.window = self.window.max(self.bytes);
     }
 }
 
@@ -108,6 +114,8 @@ pub(crate) struct Rx {
     window_bytes: u64,
     /// Items received, to be compared with `Stop`.
     pub(crate) received: u64,
+    /// Too much came, and its sender was told: what still comes is not taken.
+    pub(crate) refusing: bool,
 }
 
 /// What becomes of items that came.
@@ -117,19 +125,20 @@ pub(crate) enum Arrival {
     /// Take them, after the oldest so many unread ones are dropped.
     TakeDropping(u32),
     Overrun,
+    Discard,
 }
 
 fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// Bytes of credit that a stream starts with, before its receiver opened it.
-fn early_bytes(config: &Config) -> u64 {
-    config.window_bytes / 16
-}
+/// Credit that a stream starts with, before its receiver opened it. Both ends must know it, so it
+/// is the protocol's and not the configuration's.
+const EARLY_ITEMS: u32 = 64;
+const EARLY_BYTES: u64 = 64 << 10;
 
 impl Rx {
-    pub(crate) fn new(config: &Config, features: Features) -> Rx {
+    pub(crate) fn new(features: Features) -> Rx {
         Rx {
             flow: Flow::Unopened,
             policy: OverrunPolicy::Backpressure,
@@ -138,9 +147,10 @@ impl Rx {
             unread_bytes: 0,
             owed_items: 0,
             owed_bytes: 0,
-            window_items: config.base_items,
-            window_bytes: early_bytes(config),
+            window_items: EARLY_ITEMS,
+            window_bytes: EARLY_BYTES,
             received: 0,
+            refusing: false,
         }
     }
 
@@ -162,9 +172,25 @@ impl Rx {
         Some(grown)
     }
 
+    /// What came before the application chose a policy that makes no sender wait. Returns how many
+    /// of it to drop, and the credit to give back.
+    pub(crate) fn catch_up(&mut self) -> (u32, Option<(u32, u64)>) {
+        let dropped = match self.policy {
+            OverrunPolicy::Backpressure => return (0, None),
+            OverrunPolicy::Error => 0,
+            OverrunPolicy::DropOldest(keep) => self.unread_items.saturating_sub(keep),
+        };
+        let credit = self.owe(self.unread_items, self.unread_bytes);
+        self.unread_items -= dropped;
+        (dropped, credit)
+    }
+
     /// Items came.
     pub(crate) fn arrive(&mut self, count: u32, len: usize, config: &Config) -> Arrival {
         self.received += u64::from(count);
+        if self.refusing {
+            return Arrival::Discard;
+        }
         self.unread_items = self.unread_items.saturating_add(count);
         self.unread_bytes += item_cost(count, len);
         match self.policy {
@@ -177,7 +203,11 @@ impl Rx {
             }
             OverrunPolicy::DropOldest(keep) => match self.unread_items.saturating_sub(keep) {
                 0 => Arrival::Take,
-                extra => Arrival::TakeDropping(extra),
+                extra => {
+                    // Told once: the application need not report them as read.
+                    self.unread_items -= extra;
+                    Arrival::TakeDropping(extra)
+                }
             },
         }
     }

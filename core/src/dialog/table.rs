@@ -64,12 +64,13 @@ pub const fn recv(side: Side, func: FuncType, phase: Phase, kind: Kind) -> Cell 
 
         (Caller, AwaitAck, Kind::StartAck, Context) => Next(AwaitStarted),
         (Caller, AwaitAck, Kind::StartAck, Call | Stream) => Next(AwaitEnd),
+        // Credit is on the control lane: it may overtake `StartAck` and `Started`.
+        (Caller, AwaitAck, Kind::Credit, Context) => Next(AwaitAck),
         (Caller, AwaitAck, Kind::Error, _) => Next(Done),
         (Caller, AwaitAck, _, _) => No,
 
         (Caller, AwaitStarted, Kind::Started, _) => Next(AwaitEnd),
         (Caller, AwaitStarted, Kind::Error, _) => Next(Done),
-        // Credit is on the control lane and may overtake `Started`.
         (Caller, AwaitStarted, Kind::Credit, _) => Next(AwaitStarted),
         (Caller, AwaitStarted, _, _) => No,
 

@@ -39,6 +39,8 @@ pub const fn next(phase: ChildPhase, fact: Fact) -> Option<ChildPhase> {
         (Killing, _) => None,
 
         (Spawning, Fact::Spawned) => Some(Connecting),
+        // Its first words may be here before the news of its process.
+        (Spawning, Fact::HandshakeDone) => Some(Booting),
         (Connecting, Fact::HandshakeDone) => Some(Booting),
         (Booting, Fact::Ready) => Some(Running),
 

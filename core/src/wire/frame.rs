@@ -13,8 +13,8 @@
 //! chunk gets a buffer of its own, and the socket reads straight into that.
 //!
 //! Invariants:
-//! * F1 — memory follows what was received: at most a chunk, or twice the bytes of the frame that is
-//!   under way plus [`STEP`], whatever a length prefix claims.
+//! * F1 — memory follows what was received, whatever a length prefix claims: one chunk, and for a
+//!   large frame under way its received bytes once more or 64 KiB, whichever is more.
 //! * F2 — each received byte is copied at most once on average, and cleared at most once.
 //! * F3 — bodies come out in the order in which they came in, whole, and never over the limit.
 

@@ -410,14 +410,14 @@ pub fn put_str(out: &mut Vec<u8>, text: &str) {
     match text.len() {
         // Below 32, so it fits beside the marker.
         len @ 0..=31 => out.push(0xa0 | len as u8),
-        len => put_length(out, len, [Some(0xd9), Some(0xda), Some(0xdb)]),
+        len => put_length(out, len, Some(0xd9), 0xda, 0xdb),
     }
     out.extend_from_slice(text.as_bytes());
 }
 
 /// Writes bytes.
 pub fn put_bin(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_length(out, bytes.len(), [Some(0xc4), Some(0xc5), Some(0xc6)]);
+    put_length(out, bytes.len(), Some(0xc4), 0xc5, 0xc6);
     out.extend_from_slice(bytes);
 }
 
@@ -426,7 +426,7 @@ pub fn put_array(out: &mut Vec<u8>, count: usize) {
     match count {
         // Below 16, so it fits beside the marker.
         0..=15 => out.push(0x90 | count as u8),
-        _ => put_length(out, count, [None, Some(0xdc), Some(0xdd)]),
+        _ => put_length(out, count, None, 0xdc, 0xdd),
     }
 }
 
@@ -435,19 +435,19 @@ pub fn put_map(out: &mut Vec<u8>, count: usize) {
     match count {
         // Below 16, so it fits beside the marker.
         0..=15 => out.push(0x80 | count as u8),
-        _ => put_length(out, count, [None, Some(0xde), Some(0xdf)]),
+        _ => put_length(out, count, None, 0xde, 0xdf),
     }
 }
 
 /// Writes a length after the marker for its width: 8, 16 or 32 bits.
 ///
 /// A length of 2^32 can't be written; nothing near it passes the limit on frames (§1.2).
-fn put_length(out: &mut Vec<u8>, len: usize, [len8, len16, len32]: [Option<u8>; 3]) {
+fn put_length(out: &mut Vec<u8>, len: usize, marker8: Option<u8>, marker16: u8, marker32: u8) {
     debug_assert!(u32::try_from(len).is_ok(), "a value of {len} bytes");
     let [b3, b2, b1, b0] = u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
-    match (len8, len16, len32) {
-        (Some(marker), ..) if len <= 0xff => out.extend_from_slice(&[marker, b0]),
-        (_, Some(marker), _) if len <= 0xffff => out.extend_from_slice(&[marker, b1, b0]),
-        (.., marker) => out.extend_from_slice(&[marker.unwrap_or(0xc1), b3, b2, b1, b0]),
+    match (len, marker8) {
+        (0..=0xff, Some(marker)) => out.extend_from_slice(&[marker, b0]),
+        (0..=0xffff, _) => out.extend_from_slice(&[marker16, b1, b0]),
+        _ => out.extend_from_slice(&[marker32, b3, b2, b1, b0]),
     }
 }

@@ -221,3 +221,16 @@ fn a_guard_in_a_nursery_child() {
     assert!(matches!(out, Some(Err(Error::TooSlow))));
     assert_eq!((w.log.take().as_str(), w.now()), ("g:encloser g+ g-", secs(3)));
 }
+
+#[test]
+fn a_cleanup_does_not_inherit_the_end_of_its_bodys_teardown() {
+    let w = World::new();
+    let scope = CancelScope::new().timeout(secs(1));
+    let log = w.log.clone();
+    w.run(guarded(&scope, shield(sleep(secs(3))), async |_| {
+        sleep(secs(20)).await.unwrap();
+        let mut hang = Box::pin(finally(sleep(secs(90)), slow(&log, "c", secs(1))));
+        assert!(poll_once(hang.as_mut()).await.is_none());
+    }));
+    assert_eq!((w.log.take().as_str(), w.now(), w.root.lost()), ("c+ c-", secs(24), 0));
+}

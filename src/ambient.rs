@@ -1,0 +1,68 @@
+//! What the macros settle for the code under them: the root's configuration in a test, and whether
+//! signals cancel the tree.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use crate::root::RootConfig;
+
+thread_local! {
+    static ROOT: RefCell<Option<RootConfig>> = const { RefCell::new(None) };
+}
+
+/// `#[tractor::main]` runs this program: its signals are the tree's.
+static MAIN: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn set_main() {
+    MAIN.store(true, Ordering::Relaxed);
+}
+
+/// Whether roots handle signals by default.
+pub(crate) fn signals() -> bool {
+    MAIN.load(Ordering::Relaxed)
+}
+
+/// A process that was spawned as an actor never becomes a root.
+pub(crate) fn may_open_root() -> bool {
+    false
+}
+
+/// What roots are by default in the running code.
+pub(crate) fn root_config() -> Option<RootConfig> {
+    ROOT.with(|root| root.borrow().clone())
+}
+
+/// A future under which roots are, by default, like `config`.
+pub(crate) struct WithRoot<F> {
+    config: Option<RootConfig>,
+    future: Pin<Box<F>>,
+}
+
+impl<F> WithRoot<F> {
+    pub(crate) fn new(config: RootConfig, future: F) -> Self {
+        WithRoot { config: Some(config), future: Box::pin(future) }
+    }
+}
+
+impl<F: Future> Future for WithRoot<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mine = self.config.clone();
+        let before = ROOT.with(|root| root.replace(mine));
+        let _restore = Restore(before);
+        self.future.as_mut().poll(cx)
+    }
+}
+
+struct Restore(Option<RootConfig>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        let before = self.0.take();
+        ROOT.with(|root| *root.borrow_mut() = before);
+    }
+}

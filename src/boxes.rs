@@ -1,0 +1,94 @@
+//! Where the core's events wait for the tasks they are for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::Bytes;
+use tractor_core::{Chunk, ConnId, NurseryId};
+
+use crate::error::{ActorFailed, Error, Result};
+use crate::os;
+use crate::scope::CancelScope;
+
+/// Wakers of the futures that wait for one thing. Each is woken once, and registers again.
+#[derive(Debug, Default)]
+pub(crate) struct Wakers(Vec<Waker>);
+
+impl Wakers {
+    pub(crate) fn add(&mut self, waker: &Waker) {
+        if !self.0.iter().any(|known| known.will_wake(waker)) {
+            self.0.push(waker.clone());
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+/// What came for one side of a dialog.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    pub(crate) started: Option<Bytes>,
+    /// Items that came and were not taken; a chunk is one piece of memory.
+    pub(crate) items: VecDeque<Chunk>,
+    /// Unread items at the front that the overrun policy gave up.
+    pub(crate) dropped: u64,
+    pub(crate) stopped: bool,
+    pub(crate) writable: bool,
+    pub(crate) send_overrun: bool,
+    pub(crate) cancel_acked: bool,
+    pub(crate) outcome: Option<Result<Bytes>>,
+    /// The cancellation in `outcome` is the one we asked for.
+    pub(crate) absorbed: bool,
+    /// Tasks that wait right now on this context, and so will see its outcome.
+    pub(crate) waiting: u32,
+    /// Caller: the block, to be cancelled when the far task fails and nobody is waiting.
+    /// Callee: the task.
+    pub(crate) scope: Option<CancelScope>,
+    pub(crate) wakers: Wakers,
+}
+
+/// What came for a nursery.
+#[derive(Debug, Default)]
+pub(crate) struct NurseryBox {
+    /// The body, to be cancelled when a child fails.
+    pub(crate) body: CancelScope,
+    pub(crate) failures: Vec<Error>,
+    /// Failures of isolated children that nobody was told of yet.
+    pub(crate) isolated: VecDeque<ActorFailed>,
+    pub(crate) cancel_called: bool,
+    pub(crate) closed: bool,
+    pub(crate) wakers: Wakers,
+}
+
+/// A child as the runtime sees it. It stays until its nursery closes.
+#[derive(Debug)]
+pub(crate) struct ChildBox {
+    pub(crate) nursery: NurseryId,
+    pub(crate) conn: ConnId,
+    pub(crate) name: String,
+    pub(crate) isolated: bool,
+    pub(crate) process: Option<Arc<os::Process>>,
+    /// How to make it, until the driver did.
+    pub(crate) plan: Option<os::ChildSpec>,
+    pub(crate) ready: bool,
+    pub(crate) ended: bool,
+    /// Its failure, made once, so that everybody reports the same.
+    pub(crate) failure: Option<ActorFailed>,
+    pub(crate) wakers: Wakers,
+}
+
+impl ChildBox {
+    /// The report of its failure. Reads the tail of its stderr the first time.
+    pub(crate) fn fail(&mut self, end: tractor_core::supervise::ChildEnd) -> ActorFailed {
+        let process = &self.process;
+        self.failure
+            .get_or_insert_with(|| {
+                let stderr_tail = process.as_ref().map_or_else(String::new, |p| p.stderr_tail());
+                ActorFailed(Arc::new(crate::error::ActorFailure { end, stderr_tail }))
+            })
+            .clone()
+    }
+}

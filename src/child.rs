@@ -1,0 +1,138 @@
+//! A process that was spawned as an actor.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use tractor_core::msg::SpawnSpec;
+use tractor_core::msg::codec::RuntimeVars;
+use tractor_core::{Config, Text};
+use tractor_executors::Executor;
+use tractor_transports::{Transport, uds};
+
+use crate::current::{self, Identity};
+use crate::driver::Driver;
+use crate::endpoint::Table;
+use crate::error::{Error, Result, to_wire};
+use crate::init;
+use crate::log;
+use crate::os;
+use crate::root::{over, run_deferred};
+use crate::shared::{Parts, Settings, Shared, TreeInfo};
+use crate::wait::wait_shielded;
+
+/// The exit code of a child that could not begin.
+const EXIT_BOOT: i32 = 70;
+
+/// Serves as the actor that the parent at the other end of `link` wants. Returns the exit code.
+pub(crate) fn run(link: os::ChildLink) -> i32 {
+    crate::panics::watch();
+    match boot(link) {
+        Ok((shared, driver)) => serve(&shared, driver),
+        Err(error) => {
+            eprintln!("tractor: this actor can't begin: {error}");
+            EXIT_BOOT
+        }
+    }
+}
+
+fn boot(link: os::ChildLink) -> Result<(Arc<Shared>, Driver)> {
+    let executor = init::executor(&link.executor).ok_or_else(|| {
+        let name = &link.executor;
+        Error::config(format!("the parent's executor `{name}` is not compiled into this program"))
+    })?;
+    link.arm(os::OnParentDeath::Kill)?;
+    let mut config = Config::new(own_name());
+    config.uuid = Some(uuid_text(link.nonce));
+    config.pid = u64::from(std::process::id());
+    let transports: Vec<Arc<dyn Transport>> = vec![Arc::new(uds::Uds::new())];
+    let settings = Settings::default();
+    let shared = Shared::new(Parts { config, executor, transports, settings });
+    current::register(&shared);
+    let mut driver = Driver::new(shared.clone());
+    let stream =
+        uds::from_fd(shared.executor.as_ref(), link.link, crate::LINK_SOCKETPAIR)?;
+    let now = shared.now();
+    let conn = shared.lock().core.attach_parent(now);
+    driver.attach(conn, stream);
+    Ok((shared, driver))
+}
+
+/// The name in `_subactor[name@uuid8]`, which our parent started us as.
+fn own_name() -> String {
+    let argv0 = std::env::args_os().next().unwrap_or_default();
+    let argv0 = argv0.to_string_lossy();
+    let inner = argv0.strip_prefix("_subactor[").and_then(|rest| rest.strip_suffix(']'));
+    let name = inner.and_then(|inner| inner.rsplit_once('@')).map(|(name, _)| name);
+    name.unwrap_or("actor").to_owned()
+}
+
+fn uuid_text(n: u128) -> String {
+    let hex = format!("{n:032x}");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+fn serve(shared: &Arc<Shared>, driver: Driver) -> i32 {
+    let executor: Arc<dyn Executor> = shared.executor.clone();
+    executor.spawn(Box::pin(driver.run()));
+    let identity = Identity { actor: shared.clone(), task: "main".into(), dialog: None };
+    let task = identity.scope(async {
+        if let Some(spec) = spec(shared).await {
+            if let Err(error) = set_up(shared, &spec) {
+                return refuse(shared, &error);
+            }
+        }
+        EXIT_OK
+    });
+    init::block_on(executor.as_ref(), async {
+        let code = task.await;
+        over(shared).await;
+        run_deferred(std::mem::take(&mut shared.lock().deferred));
+        code
+    })
+}
+
+const EXIT_OK: i32 = 0;
+
+/// Waits for our instructions; `None` when we are to end before. Bounded: without them the parent
+/// ends us after its boot timeout, and the handshake's deadline ends the link.
+async fn spec(shared: &Arc<Shared>) -> Option<SpawnSpec> {
+    wait_shielded(shared, |inner, waker| {
+        if let Some(spec) = inner.spec.take() {
+            return Poll::Ready(Some(spec));
+        }
+        if inner.ended || inner.ending.is_some() {
+            return Poll::Ready(None);
+        }
+        inner.life_wakers.add(waker);
+        Poll::Pending
+    })
+    .await
+}
+
+fn set_up(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<()> {
+    let vars = RuntimeVars::decode(&spec.runtime_vars)
+        .map_err(|e| Error::config(format!("the parent's runtime variables: {e}")))?;
+    let level = vars.loglevel.as_ref().map(Text::as_str);
+    log::init_child(level);
+    let modules = spec.enable_modules.iter().map(|(name, _)| name.as_str());
+    let table = Table::build(modules, &init::exposed())?;
+    shared.use_table(table);
+    shared.tree.get_or_init(|| TreeInfo {
+        registry_addrs: spec.reg_addrs.clone(),
+        root_addrs: vars.root_addrs.clone(),
+    });
+    shared.inherit(level);
+    // To be ending already is no error: nothing more will be asked of us.
+    let _ = shared.command(|inner, now| inner.core.booted(now, Vec::new()));
+    Ok(())
+}
+
+/// Reports to the parent why this actor can't begin.
+fn refuse(shared: &Arc<Shared>, error: &Error) -> i32 {
+    let raw = to_wire(error, &shared.uid);
+    shared.command(|inner, now| {
+        inner.core.report_to_parent(now, raw);
+        let _ = inner.core.cancel_self(now, tractor_core::EndReason::Done);
+    });
+    EXIT_BOOT
+}

@@ -1,0 +1,395 @@
+//! The driver: one loop an actor. Wait, take facts in, hand decisions out, write, arm the timer.
+//!
+//! It decides nothing: facts go into the core, effects come out of it. A turn is bounded, so that
+//! the tasks beside it get theirs.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tractor_core::{ChildId, ConnId, EndReason, Input, Instant, Text};
+use tractor_executors::{Readiness, Timer};
+use tractor_transports::{Listener, Stream};
+
+use crate::current::Identity;
+use crate::log::{debug, warning};
+use crate::os;
+use crate::ready::Source;
+use crate::shared::{ConnIo, Shared};
+
+mod effects;
+
+/// Rounds of one turn, before the tasks beside it get theirs: enough to empty a burst.
+const ROUNDS_MAX: usize = 16;
+
+/// Reads of one connection in one round, so that none starves the others.
+const READS_MAX: usize = 8;
+
+type Connecting = tractor_transports::BoxFuture<io::Result<Box<dyn Stream>>>;
+
+/// A process being watched.
+struct Watched {
+    process: Arc<os::Process>,
+    exit: Box<dyn Readiness>,
+}
+
+/// See the module.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    identity: Identity,
+    /// The waker of each source, made once.
+    wakers: HashMap<Source, Waker>,
+    streams: HashMap<ConnId, Arc<dyn Stream>>,
+    processes: HashMap<ChildId, Watched>,
+    connecting: HashMap<ConnId, Connecting>,
+    listeners: Vec<Box<dyn Listener>>,
+    signals: Option<(os::RootSignals, Box<dyn Readiness>)>,
+    interrupts: u32,
+    timer: Box<dyn Timer>,
+    due: Vec<Source>,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>) -> Driver {
+        let timer = shared.executor.timer();
+        let identity = Identity { actor: shared.clone(), task: "driver".into(), dialog: None };
+        Driver {
+            shared,
+            identity,
+            wakers: HashMap::new(),
+            streams: HashMap::new(),
+            processes: HashMap::new(),
+            connecting: HashMap::new(),
+            listeners: Vec::new(),
+            signals: None,
+            interrupts: 0,
+            timer,
+            due: Vec::new(),
+        }
+    }
+
+    /// Adds a listener, before the driver runs.
+    pub(crate) fn listen(&mut self, listener: Box<dyn Listener>) {
+        self.shared.ready.wake(Source::Listener(self.listeners.len()));
+        self.listeners.push(listener);
+    }
+
+    /// Watches the root's signals, before the driver runs.
+    pub(crate) fn watch_signals(&mut self, signals: os::RootSignals) -> io::Result<()> {
+        let readiness = self.shared.executor.watch(signals.fd())?;
+        self.signals = Some((signals, readiness));
+        self.shared.ready.wake(Source::Signals);
+        Ok(())
+    }
+
+    /// Gives a connection its transport, before the driver runs or by an effect.
+    pub(crate) fn attach(&mut self, conn: ConnId, stream: Box<dyn Stream>) {
+        let stream: Arc<dyn Stream> = Arc::from(stream);
+        self.streams.insert(conn, stream.clone());
+        let io = ConnIo {
+            stream,
+            want_write: false,
+            broken: false,
+            closing: false,
+            burst: false,
+            lazy: 0,
+        };
+        self.shared.lock().conns.insert(conn, io);
+        self.shared.ready.wake(Source::Conn(conn));
+    }
+
+    /// Runs until the actor has ended and everything is closed.
+    pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
+        let identity = self.identity.clone();
+        identity.scope(Running(self))
+    }
+
+    /// One turn. Ready when there is nothing left to drive.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..ROUNDS_MAX {
+            let mut due = std::mem::take(&mut self.due);
+            let some = self.shared.ready.take(cx.waker(), &mut due);
+            due.sort_unstable();
+            due.dedup();
+            for source in due.drain(..) {
+                self.look_at(source);
+            }
+            self.due = due;
+            self.perform();
+            if self.is_over() {
+                return Poll::Ready(());
+            }
+            if !some && !self.arm_timer() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn is_over(&self) -> bool {
+        let inner = self.shared.lock();
+        inner.ended && inner.conns.is_empty() && self.processes.is_empty() && inner.effects.is_empty()
+    }
+
+    /// The waker to poll this source with.
+    fn waker(&mut self, source: Source) -> Waker {
+        let ready = &self.shared.ready;
+        self.wakers.entry(source).or_insert_with(|| ready.waker(source)).clone()
+    }
+
+    fn look_at(&mut self, source: Source) {
+        match source {
+            Source::Conn(conn) => self.look_at_conn(conn),
+            Source::Child(child) => self.look_at_child(child),
+            Source::Connect(conn) => self.look_at_connecting(conn),
+            Source::Listener(index) => self.look_at_listener(index),
+            Source::Signals => self.look_at_signals(),
+            Source::Timer => self.fact(Input::Timeout),
+        }
+    }
+
+    /// Takes one fact in.
+    fn fact(&self, input: Input) {
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        inner.core.handle_input(now, input);
+        inner.drain_events();
+    }
+
+    // Connections.
+
+    fn look_at_conn(&mut self, conn: ConnId) {
+        let Some(stream) = self.streams.get(&conn).cloned() else { return };
+        let waker = self.waker(Source::Conn(conn));
+        let cx = &mut Context::from_waker(&waker);
+        self.write(conn, stream.as_ref(), cx);
+        for _ in 0..READS_MAX {
+            match self.read(conn, stream.as_ref(), cx) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) | Poll::Pending => return,
+            }
+        }
+        self.shared.ready.wake(Source::Conn(conn));
+    }
+
+    /// Reads once, into the core's own buffer. Whether to read again.
+    fn read(&mut self, conn: ConnId, stream: &dyn Stream, cx: &mut Context<'_>) -> Poll<bool> {
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        let Some(buf) = inner.core.recv_buf(conn) else { return Poll::Ready(false) };
+        let input = match stream.poll_read(cx, buf) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(0)) => Input::Disconnected { conn, why: None },
+            Poll::Ready(Ok(len)) => Input::Received { conn, len },
+            // A peer that closed with something unread resets: an end like any other.
+            Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::ConnectionReset => {
+                Input::Disconnected { conn, why: None }
+            }
+            Poll::Ready(Err(e)) => {
+                Input::Disconnected { conn, why: Some(Text::from(e.to_string())) }
+            }
+        };
+        let go_on = matches!(input, Input::Received { .. });
+        inner.core.handle_input(now, input);
+        inner.drain_events();
+        Poll::Ready(go_on)
+    }
+
+    /// Writes what waits: a burst's rest, or after the socket was full.
+    fn write(&mut self, conn: ConnId, stream: &dyn Stream, cx: &mut Context<'_>) {
+        let mut inner = self.shared.lock();
+        let Some(io) = inner.conns.get_mut(&conn) else { return };
+        io.burst = false;
+        if io.want_write {
+            match stream.poll_writable(cx) {
+                Poll::Pending => return,
+                Poll::Ready(_) => io.want_write = false,
+            }
+        }
+        if !io.broken && io.lazy == 0 {
+            inner = self.shared.write_out(inner, conn);
+            inner.drain_events();
+            if inner.conns.get(&conn).is_some_and(|io| io.want_write) {
+                // Registers for when the socket takes more; ready at once means another look.
+                if stream.poll_writable(cx).is_ready() {
+                    self.shared.ready.wake(Source::Conn(conn));
+                }
+            }
+        }
+        let done = inner.core.outbox_len(conn) == 0;
+        let Some(io) = inner.conns.get(&conn) else { return };
+        let (closing, broken) = (io.closing, io.broken);
+        drop(inner);
+        if closing && (done || broken) {
+            self.detach(conn);
+        }
+    }
+
+    /// Shuts a transport down, and tells the core that it is gone.
+    fn detach(&mut self, conn: ConnId) {
+        if let Some(stream) = self.streams.remove(&conn) {
+            stream.shutdown();
+        }
+        self.wakers.remove(&Source::Conn(conn));
+        self.shared.lock().conns.remove(&conn);
+        self.fact(Input::Disconnected { conn, why: None });
+    }
+
+    fn look_at_connecting(&mut self, conn: ConnId) {
+        let waker = self.waker(Source::Connect(conn));
+        let Some(connecting) = self.connecting.get_mut(&conn) else { return };
+        let Poll::Ready(result) = connecting.as_mut().poll(&mut Context::from_waker(&waker)) else {
+            return;
+        };
+        self.connecting.remove(&conn);
+        self.wakers.remove(&Source::Connect(conn));
+        match result {
+            Ok(stream) => {
+                self.attach(conn, stream);
+                self.fact(Input::Connected { conn });
+            }
+            Err(e) => {
+                let why = Some(Text::from(e.to_string()));
+                self.fact(Input::Disconnected { conn, why });
+            }
+        }
+    }
+
+    fn look_at_listener(&mut self, index: usize) {
+        let waker = self.waker(Source::Listener(index));
+        loop {
+            let Some(listener) = self.listeners.get(index) else { return };
+            match listener.poll_accept(&mut Context::from_waker(&waker)) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(stream)) => self.accept(stream),
+                // About one connection, or about descriptors: the listener rests and goes on.
+                Poll::Ready(Err(e)) => warning!("tractor::transport", "accepting failed: {e}"),
+            }
+        }
+    }
+
+    fn accept(&mut self, stream: Box<dyn Stream>) {
+        let us = rustix::process::geteuid().as_raw();
+        if stream.peer().uid.is_some_and(|uid| uid != us) {
+            warning!("tractor::transport", "refused a connection of another user: {stream:?}");
+            return stream.shutdown();
+        }
+        let now = self.shared.now();
+        let accepted = self.shared.lock().core.accepted(now);
+        match accepted {
+            Ok(conn) => self.attach(conn, stream),
+            Err(misuse) => {
+                warning!("tractor::transport", "refused a connection: {misuse}");
+                stream.shutdown();
+            }
+        }
+    }
+
+    // Processes and signals.
+
+    fn look_at_child(&mut self, child: ChildId) {
+        let waker = self.waker(Source::Child(child));
+        let Some(watched) = self.processes.get(&child) else { return };
+        let status = loop {
+            match watched.process.try_reap() {
+                Ok(Some(status)) => break status,
+                Ok(None) => {}
+                Err(e) => {
+                    warning!("tractor::runtime", "waiting for a child failed: {e}");
+                    break os::ExitStatus::Unknown;
+                }
+            }
+            match watched.exit.poll_readable(&mut Context::from_waker(&waker)) {
+                Poll::Pending => return,
+                Poll::Ready(_) => match watched.process.try_reap() {
+                    Ok(None) => watched.exit.clear_readable(),
+                    _ => continue,
+                },
+            }
+        };
+        self.processes.remove(&child);
+        self.wakers.remove(&Source::Child(child));
+        let status = match status {
+            os::ExitStatus::Code(code) => tractor_core::supervise::ExitStatus::Code(code),
+            os::ExitStatus::Signal { signal, .. } => {
+                tractor_core::supervise::ExitStatus::Signal(signal)
+            }
+            os::ExitStatus::Unknown => tractor_core::supervise::ExitStatus::Unknown,
+        };
+        self.fact(Input::ChildExited { child, status });
+    }
+
+    fn look_at_signals(&mut self) {
+        let waker = self.waker(Source::Signals);
+        loop {
+            let Some((signals, readiness)) = &self.signals else { return };
+            if let Some(signal) = signals.take() {
+                self.interrupt(signal);
+                continue;
+            }
+            readiness.clear_readable();
+            match readiness.poll_readable(&mut Context::from_waker(&waker)) {
+                Poll::Pending => return,
+                Poll::Ready(_) => {}
+            }
+        }
+    }
+
+    /// The first signal cancels the tree. (The second ends the process, whatever it does.)
+    fn interrupt(&mut self, signal: i32) {
+        self.interrupts += 1;
+        debug!("tractor::cancel", "signal {signal}: cancelling the tree");
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        // Already ending is fine.
+        let _ = inner.core.cancel_self(now, EndReason::Interrupted { signal });
+        inner.drain_events();
+    }
+
+    // The timer.
+
+    /// Arms for the core's next deadline; whether it has come already.
+    fn arm_timer(&mut self) -> bool {
+        let next = {
+            let mut inner = self.shared.lock();
+            let next = inner.core.next_deadline().map(|(at, _)| at);
+            if next == inner.armed && next.is_some_and(|at| at > self.shared.now()) {
+                return false;
+            }
+            inner.armed = next;
+            next
+        };
+        self.timer.set(next.map(Instant::since_epoch));
+        let waker = self.waker(Source::Timer);
+        if self.timer.poll_expired(&mut Context::from_waker(&waker)).is_ready() {
+            self.shared.lock().armed = None;
+            self.fact(Input::Timeout);
+            return true;
+        }
+        false
+    }
+}
+
+/// The driver as a future.
+struct Running(Driver);
+
+impl Future for Running {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let done = self.0.turn(cx);
+        if done.is_ready() {
+            let wakers = {
+                let mut inner = self.0.shared.lock();
+                inner.driver_done = true;
+                inner.life_wakers.take()
+            };
+            wakers.into_iter().for_each(Waker::wake);
+        }
+        done
+    }
+}

@@ -1,0 +1,323 @@
+//! What the core wants done, done in its order.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tractor_core::msg::FuncType;
+use tractor_core::{ChildId, ConnId, DialogId, Effect, Input, Payload, Signal, Text};
+
+use super::{Driver, Watched};
+use crate::context::RawContext;
+use crate::current::Identity;
+use crate::endpoint::{Invoke, LookupError, TaskError, TaskFuture};
+use crate::error::{Error, to_wire};
+use crate::log::{debug, warning};
+use crate::os;
+use crate::ready::Source;
+use crate::scope::CancelScope;
+use crate::shared::{Shared, SpawnReport};
+
+impl Driver {
+    /// Performs effects and writes, until there is nothing of either.
+    pub(super) fn perform(&mut self) {
+        loop {
+            self.attach_spawned();
+            let effect = self.shared.lock().effects.pop_front();
+            match effect {
+                Some(effect) => self.effect(effect),
+                None => break,
+            }
+        }
+        self.shared.flush_all();
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Connect { conn, addr } => self.connect(conn, &addr),
+            Effect::Close { conn } => self.close(conn),
+            Effect::Abort { conn } => self.detach(conn),
+            Effect::StartTask { dialog, conn, ns, func, kwargs } => {
+                self.start_task(dialog, conn, &ns, &func, &kwargs);
+            }
+            Effect::CancelTask { dialog } => self.cancel_task(dialog),
+            Effect::Spawn { child, conn } => self.spawn(child, conn),
+            Effect::Signal { child, signal } => self.signal(child, signal),
+            _ => {}
+        }
+    }
+
+    // Connections.
+
+    fn connect(&mut self, conn: ConnId, addr: &tractor_core::Address) {
+        let shared = self.shared.clone();
+        match shared.transports.iter().find(|t| t.serves(addr)) {
+            Some(transport) => {
+                let connecting = transport.connect(&shared.executor, addr);
+                self.connecting.insert(conn, connecting);
+                shared.ready.wake(Source::Connect(conn));
+            }
+            None => {
+                let why = format!("no transport serves the address {addr}");
+                self.fact(Input::Disconnected { conn, why: Some(Text::from(why)) });
+            }
+        }
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        self.connecting.remove(&conn);
+        let attached = {
+            let mut inner = self.shared.lock();
+            inner.conns.get_mut(&conn).map(|io| io.closing = true).is_some()
+        };
+        match attached {
+            true => self.shared.ready.wake(Source::Conn(conn)),
+            false => self.fact(Input::Disconnected { conn, why: None }),
+        }
+    }
+
+    // Children.
+
+    fn spawn(&mut self, child: ChildId, conn: ConnId) {
+        let plan = self.shared.lock().children.get_mut(&child).and_then(|c| c.plan.take());
+        let Some(plan) = plan else {
+            let why = Text::from_static("the child has no plan");
+            return self.fact(Input::SpawnFailed { child, why });
+        };
+        let shared = self.shared.clone();
+        let done = move |result| {
+            shared.lock().spawned.push((child, conn, result));
+            shared.ready.wake_driver();
+        };
+        os::spawn(plan, Box::new(done));
+    }
+
+    /// Takes in what the spawner thread made.
+    fn attach_spawned(&mut self) {
+        let reports = std::mem::take(&mut self.shared.lock().spawned);
+        for (child, conn, result) in reports {
+            if let Err(e) = self.attach_child((child, conn, result)) {
+                let why = Text::from(e.to_string());
+                self.fact(Input::SpawnFailed { child, why });
+            }
+        }
+    }
+
+    fn attach_child(&mut self, (child, conn, result): SpawnReport) -> std::io::Result<()> {
+        let os::Spawned { pid, link, process } = result?;
+        let executor = &self.shared.executor;
+        let stream =
+            tractor_transports::uds::from_fd(executor.as_ref(), link, crate::LINK_SOCKETPAIR)?;
+        let exit = executor.watch(process.exit_fd())?;
+        debug!("tractor::runtime", "child {child} is process {pid}");
+        if let Some(known) = self.shared.lock().children.get_mut(&child) {
+            known.process = Some(process.clone());
+        }
+        self.processes.insert(child, Watched { process, exit });
+        self.shared.ready.wake(Source::Child(child));
+        self.attach(conn, stream);
+        self.fact(Input::Spawned { child, pid });
+        Ok(())
+    }
+
+    fn signal(&mut self, child: ChildId, signal: Signal) {
+        let Some(watched) = self.processes.get(&child) else { return };
+        let number = match signal {
+            Signal::Terminate => os::Signal::TERM,
+            Signal::Kill => os::Signal::KILL,
+        };
+        warning!("tractor::cancel", "child {child} (pid {}) gets {signal:?}", watched.process.pid());
+        if let Err(e) = watched.process.signal(number) {
+            warning!("tractor::cancel", "signalling failed: {e}");
+        }
+    }
+
+    // Tasks.
+
+    fn start_task(
+        &mut self,
+        dialog: DialogId,
+        conn: ConnId,
+        ns: &Text,
+        func: &Text,
+        kwargs: &Bytes,
+    ) {
+        let shared = self.shared.clone();
+        match prepare(&shared, dialog, ns, func, kwargs) {
+            Ok((kind, task)) => run(&shared, (dialog, conn, kind), format!("{ns}::{func}"), task),
+            Err((type_name, text)) => {
+                let now = shared.now();
+                let mut inner = shared.lock();
+                let error = inner.core.own_error(type_name, &text);
+                inner.core.fail(now, dialog, error);
+                inner.drain_events();
+            }
+        }
+    }
+
+    fn cancel_task(&mut self, dialog: DialogId) {
+        let scope = self.shared.lock().mailboxes.get(&dialog).and_then(|m| m.scope.clone());
+        if let Some(scope) = scope {
+            scope.cancel();
+        }
+    }
+}
+
+/// Finds the endpoint and makes its task, outside of the lock: decoding runs the program's code.
+fn prepare(
+    shared: &Arc<Shared>,
+    dialog: DialogId,
+    ns: &Text,
+    func: &Text,
+    kwargs: &[u8],
+) -> Result<(FuncType, TaskFuture), (&'static str, String)> {
+    let table = shared.lock().table.clone();
+    let endpoint = table.lookup(ns.as_str(), func.as_str()).map_err(|e| match e {
+        LookupError::ModuleNotExposed => {
+            ("ModuleNotExposed", format!("the module `{ns}` is not enabled here"))
+        }
+        LookupError::NoSuchFunction => {
+            ("AttributeError", format!("the module `{ns}` has no endpoint `{func}`"))
+        }
+    })?;
+    let made = catch_unwind(AssertUnwindSafe(|| match endpoint.invoke() {
+        Invoke::Call(make) => make(kwargs).map(|task| (FuncType::Call, task)),
+        Invoke::Context(make) => {
+            let raw = RawContext::callee(shared.clone(), dialog);
+            make(kwargs, raw).map(|task| (FuncType::Context, task))
+        }
+    }));
+    match made {
+        Ok(Ok(made)) => Ok(made),
+        Ok(Err(e)) => Err(("TypeError", e.to_string())),
+        Err(_) => Err(("TypeError", format!("decoding the arguments of {ns}::{func} panicked"))),
+    }
+}
+
+/// Accepts the task and spawns it, under a scope of its own.
+fn run(
+    shared: &Arc<Shared>,
+    (dialog, conn, kind): (DialogId, ConnId, FuncType),
+    name: String,
+    task: TaskFuture,
+) {
+    let scope = CancelScope::new();
+    let now = shared.now();
+    {
+        let mut inner = shared.lock();
+        if inner.core.accept(now, dialog, kind).is_err() {
+            // The peer is gone already.
+            inner.core.cancelled(now, dialog);
+            return;
+        }
+        inner.mailbox(dialog).scope = Some(scope.clone());
+        if let Some(io) = inner.conns.get_mut(&conn) {
+            io.lazy += 1;
+        }
+    }
+    debug!("tractor::runtime", "task {name} begins");
+    let is_context = kind == FuncType::Context;
+    let identity = Identity {
+        actor: shared.clone(),
+        task: name.into(),
+        dialog: is_context.then_some(dialog),
+    };
+    let body = CatchPanic(task);
+    let body = shared.scopes.run(&scope, body);
+    let owner = shared.clone();
+    let task = identity.scope(async move {
+        let result = body.await;
+        finish(&owner, dialog, result);
+    });
+    let first = FirstPoll { shared: shared.clone(), conn, polled: false, task };
+    shared.executor.spawn(Box::pin(first));
+}
+
+/// Tells the core how a task ended. `None`: it was cancelled.
+fn finish(
+    shared: &Arc<Shared>,
+    dialog: DialogId,
+    result: Option<std::thread::Result<Result<Vec<u8>, TaskError>>>,
+) {
+    let error = match result {
+        None => None,
+        Some(Ok(Ok(value))) => return returned(shared, dialog, value),
+        Some(Ok(Err(TaskError::User(error)))) => Some(Error::from(error)),
+        Some(Ok(Err(TaskError::Unencodable(error)))) => Some(Error::config(error.to_string())),
+        Some(Err(panic)) => Some(Error::from_panic(panic)),
+    };
+    shared.command(|inner, now| {
+        let told = inner.core.cancelled_by(dialog).is_some();
+        match error {
+            Some(error) if !(told && is_own_cancel(&error)) => {
+                let raw = to_wire(&error, &shared.uid);
+                inner.core.fail(now, dialog, raw);
+            }
+            _ => inner.core.cancelled(now, dialog),
+        }
+        inner.mailboxes.remove(&dialog);
+    });
+}
+
+/// Whether an error is but the news that its task is cancelled.
+fn is_own_cancel(error: &Error) -> bool {
+    matches!(error, Error::Cancelled)
+}
+
+fn returned(shared: &Arc<Shared>, dialog: DialogId, value: Vec<u8>) {
+    shared.command(|inner, now| {
+        let payload = match value.len() >= tractor_core::SPLICE_LEN_MIN {
+            true => Payload::Owned(Bytes::from(value)),
+            false => Payload::Borrowed(&value),
+        };
+        if let Err(misuse) = inner.core.finish(now, dialog, payload) {
+            let text = match misuse {
+                tractor_core::error::Misuse::WrongSide => {
+                    "the context returned without having called `started`".to_owned()
+                }
+                misuse => format!("the result can't be sent: {misuse}"),
+            };
+            let error = inner.core.own_error("RuntimeError", &text);
+            inner.core.fail(now, dialog, error);
+        }
+        inner.mailboxes.remove(&dialog);
+    });
+}
+
+/// Turns a panic of the task into a value.
+struct CatchPanic(TaskFuture);
+
+impl Future for CatchPanic {
+    type Output = std::thread::Result<Result<Vec<u8>, TaskError>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+}
+
+/// Sends the ack of a new task along with what its first poll had to say: mostly its result.
+struct FirstPoll<F> {
+    shared: Arc<Shared>,
+    conn: ConnId,
+    polled: bool,
+    task: F,
+}
+
+impl<F: Future<Output = ()> + Unpin> Future for FirstPoll<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let result = Pin::new(&mut self.task).poll(cx);
+        if !std::mem::replace(&mut self.polled, true) {
+            self.shared.flush_lazy(self.conn);
+        }
+        result
+    }
+}

@@ -1,0 +1,36 @@
+//! What `#[tractor::main]` runs a program with.
+
+use std::any::Any;
+use std::future::Future;
+
+use crate::error::{Error, Result};
+use crate::{ambient, init};
+
+/// Runs a program: as the child it was spawned as, or as itself.
+///
+/// # Panics
+/// When the executor is not compiled in.
+pub fn run_main<F: Future>(executor: &'static str, body: impl FnOnce() -> F) -> F::Output
+where
+    F::Output: 'static,
+{
+    init::init();
+    ambient::set_main();
+    let executor = init::executor(executor)
+        .unwrap_or_else(|| panic!("the executor `{executor}` needs the feature of that name"));
+    let output = init::block_on(executor.as_ref(), body());
+    if let Some(signal) = interrupted(&output) {
+        // What a shell expects of a program that a signal ended.
+        std::process::exit(128 + signal);
+    }
+    output
+}
+
+/// The signal that ended the program, if its error says so.
+fn interrupted(output: &dyn Any) -> Option<i32> {
+    let error = output.downcast_ref::<Result<()>>()?.as_ref().err()?;
+    error.leaves().into_iter().find_map(|error| match error {
+        Error::Interrupted { signal } => Some(*signal),
+        _ => None,
+    })
+}

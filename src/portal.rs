@@ -1,0 +1,317 @@
+//! Portals: what another actor looks like from here.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tractor_core::msg::FuncType;
+use tractor_core::{Call, ChildId, ConnId, DialogId, Uid};
+
+use crate::context::{ParentContext, RawContext};
+use crate::endpoint::{ContextEndpoint, Rpc};
+use crate::error::{Error, Result};
+use crate::payload;
+use crate::scope::{self, CancelScope, Ended};
+use crate::shared::Shared;
+use crate::wait::{self, wait, wait_shielded};
+
+/// A handle to another actor: call its functions, open contexts with it, cancel it. Cheap to clone,
+/// usable from any thread. It owns nothing: dropping it ends nobody.
+#[derive(Clone)]
+pub struct Portal {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) conn: ConnId,
+    pub(crate) child: Option<ChildId>,
+    pub(crate) uid: Uid,
+}
+
+impl fmt::Debug for Portal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Portal({})", self.uid)
+    }
+}
+
+impl Portal {
+    /// Who is at the other end.
+    pub fn uid(&self) -> &Uid {
+        &self.uid
+    }
+
+    /// The actor's name.
+    pub fn name(&self) -> &str {
+        self.uid.name.as_str()
+    }
+
+    /// The actor's process id, as it said itself.
+    pub fn pid(&self) -> Option<u32> {
+        let inner = self.shared.lock();
+        let known = inner.children.get(&self.child?).and_then(|c| c.process.as_ref());
+        known.map(|process| process.pid())
+    }
+
+    /// What kind of link carries this: `"socketpair"`, `"uds"`.
+    pub fn link(&self) -> Option<&'static str> {
+        self.shared.lock().conns.get(&self.conn).map(|io| io.stream.link())
+    }
+
+    /// Calls a function there and waits for its result.
+    ///
+    /// # Errors
+    /// What the function failed of, as [`Error::Remote`]; [`Error::ModuleNotExposed`] when its
+    /// module is not enabled there; [`Error::MsgType`]; [`Error::ActorFailed`] or
+    /// [`Error::PeerLost`] when the actor is gone; [`Error::Cancelled`].
+    ///
+    /// # Cancel safety
+    /// Dropped or cancelled, it cancels the remote task.
+    pub async fn run<E: Rpc>(&self, function: E) -> Result<E::Output> {
+        let kwargs = encode(&function)?;
+        let bytes = self.call_raw(E::PATH.ns, E::PATH.name, &kwargs).await?;
+        Ok(payload::decode(&bytes)?)
+    }
+
+    /// Calls a function by its names on the wire: for peers in other languages.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    /// Dropped or cancelled, it cancels the remote task.
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        ns: &str,
+        name: &str,
+        kwargs: &impl Serialize,
+    ) -> Result<T> {
+        let bytes = self.call_raw(ns, name, &encode(kwargs)?).await?;
+        Ok(payload::decode(&bytes)?)
+    }
+
+    async fn call_raw(&self, ns: &str, func: &str, kwargs: &[u8]) -> Result<Bytes> {
+        scope::check()?;
+        let call = Call { func_type: FuncType::Call, ns, func, kwargs };
+        let dialog = self.start(&call)?;
+        wait::outcome(&self.shared, dialog.id).await
+    }
+
+    /// Starts a dialog. Its guard cancels it when it is dropped before its outcome.
+    pub(crate) fn start(&self, call: &Call<'_>) -> Result<Dialog> {
+        let id = self.shared.command(|inner, now| {
+            let id = inner.core.start(now, self.conn, call)?;
+            inner.mailbox(id);
+            Ok::<_, tractor_core::error::Misuse>(id)
+        });
+        match id {
+            Ok(id) => Ok(Dialog { shared: self.shared.clone(), id }),
+            Err(misuse) => Err(self.why_not(misuse)),
+        }
+    }
+
+    /// Why a command was refused: an actor that is gone says how it went.
+    fn why_not(&self, misuse: tractor_core::error::Misuse) -> Error {
+        if misuse != tractor_core::error::Misuse::NotOpen {
+            return misuse.into();
+        }
+        let inner = self.shared.lock();
+        let child = self.child.and_then(|id| inner.children.get(&id));
+        match child.and_then(|c| c.failure.clone()) {
+            Some(failure) if failure.0.end.failed => Error::ActorFailed(failure),
+            _ => Error::PeerLost { peer: self.uid.clone() },
+        }
+    }
+
+    /// Opens a context: starts the task there, and runs `body` with this end of it once it called
+    /// `started`. Ends when both have: the far task is waited for, always.
+    ///
+    /// When `body` fails or is cancelled, the far task is cancelled and waited for first. When the
+    /// far task fails, `body` is cancelled and the error is raised here. A cancellation that
+    /// `body` asked for by `ctx.cancel()` is absorbed.
+    ///
+    /// # Errors
+    /// Those of `body`, and of the far task as [`run`](Self::run) has them;
+    /// [`Error::ContextCancelled`] when somebody else cancelled it.
+    ///
+    /// # Cancel safety
+    /// Dropped by a foreign future, it cancels the far task, which the runtime waits for.
+    pub async fn open_context<E, T, F, Fut>(&self, endpoint: E, body: F) -> Result<T>
+    where
+        E: ContextEndpoint,
+        F: FnOnce(ParentContext<E>, E::Started) -> Fut,
+        Fut: Future<Output = Result<T>> + Send,
+    {
+        scope::check()?;
+        let kwargs = encode(&endpoint)?;
+        let (ns, func) = (E::PATH.ns, E::PATH.name);
+        let call = Call { func_type: FuncType::Context, ns, func, kwargs: &kwargs };
+        let dialog = self.start(&call)?;
+        let block = CancelScope::new();
+        self.shared.lock().mailbox(dialog.id).scope = Some(block.clone());
+        let raw = RawContext::caller(self.shared.clone(), dialog.id);
+        let task = async {
+            let first = started(&dialog).await?;
+            body(ParentContext::new(raw), payload::decode(&first)?).await
+        };
+        scope::guarded(&block, task, |ended| leave(&dialog, ended)).await
+    }
+
+    /// Asks the actor to end, as a whole, and waits until it said that it will, or is gone.
+    /// Idempotent; an actor that is gone is no error.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    ///
+    /// # Cancel safety
+    /// Safe: the request is sent at once, and what follows from it happens by itself.
+    pub async fn cancel_actor(&self) -> Result<()> {
+        let asked = self.shared.command(|inner, now| match self.child {
+            Some(child) => inner.core.cancel_child(now, child),
+            None => inner.core.cancel_peer(now, self.conn),
+        });
+        if asked.is_err() {
+            return Ok(());
+        }
+        wait(&self.shared, |inner, waker| {
+            let answered = inner.cancel_answers.contains_key(&self.conn);
+            if answered || inner.core.peer(self.conn).is_none() || self.is_gone(inner) {
+                return Poll::Ready(());
+            }
+            inner.conn_wakers.add(waker);
+            if let Some(child) = self.child.and_then(|id| inner.children.get_mut(&id)) {
+                child.wakers.add(waker);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn is_gone(&self, inner: &crate::shared::Inner) -> bool {
+        match self.child {
+            Some(id) => inner.children.get(&id).is_none_or(|child| child.ended),
+            None => !inner.conns.contains_key(&self.conn),
+        }
+    }
+
+    /// Waits until the actor is gone: a child's process reaped, a peer's connection closed.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is lost.
+    pub async fn wait_closed(&self) -> Result<()> {
+        wait(&self.shared, |inner, waker| {
+            if self.is_gone(inner) {
+                return Poll::Ready(());
+            }
+            inner.conn_wakers.add(waker);
+            if let Some(child) = self.child.and_then(|id| inner.children.get_mut(&id)) {
+                child.wakers.add(waker);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Whether the actor can still be talked to.
+    pub fn is_connected(&self) -> bool {
+        !self.is_gone(&self.shared.lock())
+    }
+}
+
+fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    payload::encode_into(value, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// A dialog of ours: dropped before its outcome, its task is cancelled and forgotten.
+pub(crate) struct Dialog {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) id: DialogId,
+}
+
+impl Drop for Dialog {
+    fn drop(&mut self) {
+        self.shared.command(|inner, now| {
+            let ended = inner.mailboxes.remove(&self.id).is_some_and(|m| m.outcome.is_some());
+            if !ended {
+                inner.core.abandon(now, self.id);
+            }
+        });
+    }
+}
+
+/// The value that the far task called `started` with.
+async fn started(dialog: &Dialog) -> Result<Bytes> {
+    wait(&dialog.shared, |inner, waker| {
+        let mailbox = inner.mailbox(dialog.id);
+        if let Some(first) = mailbox.started.take() {
+            return Poll::Ready(Ok(first));
+        }
+        if let Some(Err(error)) = &mailbox.outcome {
+            return Poll::Ready(Err(error.clone()));
+        }
+        mailbox.wakers.add(waker);
+        Poll::Pending
+    })
+    .await?
+}
+
+/// Leaves a context's block: sees to it that the far task ends, and joins both ends' results.
+async fn leave<T>(dialog: &Dialog, ended: Ended<Result<T>>) -> Result<T> {
+    let body = match ended {
+        Ended::Value(result) => result,
+        Ended::Panicked(payload) => Err(Error::from_panic(payload)),
+        Ended::Cancelled { .. } => Err(Error::Cancelled),
+    };
+    if body.is_err() {
+        cancel(dialog);
+    }
+    let (outcome, absorbed) = far_end(dialog).await;
+    match (body, outcome) {
+        (Ok(value), Ok(_)) => Ok(value),
+        (Ok(value), Err(_)) if absorbed => Ok(value),
+        (Ok(_), Err(error)) => Err(error),
+        // The block was cancelled because of this, or never saw it.
+        (Err(Error::Cancelled), Err(error)) if !absorbed => Err(error),
+        (Err(error), Err(other)) if !absorbed && !matches!(other, Error::ContextCancelled(_)) => {
+            Err(Error::join(vec![error, other]).unwrap_or(Error::Cancelled))
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+fn cancel(dialog: &Dialog) {
+    // A context that has ended needs no cancel.
+    let _ = dialog.shared.command(|inner, now| inner.core.cancel(now, dialog.id));
+}
+
+/// Waits for the far task, also when cancelled meanwhile: then it is cancelled too. Bounded by the
+/// core's teardown budget.
+async fn far_end(dialog: &Dialog) -> (Result<Bytes>, bool) {
+    let mut asked = false;
+    loop {
+        let ended = wait_shielded(&dialog.shared, |inner, waker| {
+            let mailbox = inner.mailbox(dialog.id);
+            if let Some(outcome) = &mailbox.outcome {
+                return Poll::Ready(Some((outcome.clone(), mailbox.absorbed)));
+            }
+            mailbox.wakers.add(waker);
+            match !asked && scope::enclosing_cancelled() {
+                true => Poll::Ready(None),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+        match ended {
+            Some(ended) => return ended,
+            None => {
+                asked = true;
+                cancel(dialog);
+            }
+        }
+    }
+}

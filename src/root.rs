@@ -1,0 +1,350 @@
+//! The root actor: the first of a tree, which keeps its registry and hears its signals.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tractor_core::{Address, Config, EndReason, Uid};
+use tractor_executors::Executor;
+use tractor_transports::{Transport, uds};
+
+use crate::ambient;
+use crate::current::{self, Identity};
+use crate::driver::Driver;
+use crate::endpoint::{Exposed, Module, Table};
+use crate::error::{Error, Misuse, Result};
+use crate::os;
+use crate::portal::Portal;
+use crate::scope::{self, CancelScope, Ended};
+use crate::shared::{Parts, Settings, Shared, TreeInfo};
+use crate::wait::wait_shielded;
+
+/// The name of the registry's socket in the tree's directory.
+const REGISTRY_SOCKET: &str = "registry@1616.sock";
+
+/// What a root actor is to be.
+#[derive(Clone)]
+pub struct RootConfig {
+    pub(crate) name: String,
+    pub(crate) modules: Vec<Module>,
+    pub(crate) exposed: Exposed,
+    pub(crate) signals: Option<bool>,
+    pub(crate) executor: Option<Arc<dyn Executor>>,
+    pub(crate) registry_addrs: Vec<Address>,
+    pub(crate) runtime_dir: Option<PathBuf>,
+    pub(crate) teardown: Option<Duration>,
+    pub(crate) loglevel: Option<String>,
+    pub(crate) child_args: Vec<OsString>,
+    pub(crate) mute_children: bool,
+}
+
+impl Default for RootConfig {
+    fn default() -> Self {
+        ambient::root_config().unwrap_or_else(|| RootConfig::named("root"))
+    }
+}
+
+impl fmt::Debug for RootConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RootConfig").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl RootConfig {
+    /// A root actor of this name.
+    pub fn named(name: impl Into<String>) -> Self {
+        RootConfig {
+            name: name.into(),
+            modules: Vec::new(),
+            exposed: Exposed::new(),
+            signals: None,
+            executor: None,
+            registry_addrs: Vec::new(),
+            runtime_dir: None,
+            teardown: None,
+            loglevel: None,
+            child_args: Vec::new(),
+            mute_children: false,
+        }
+    }
+
+    /// Lets others call the functions of this module in the root.
+    pub fn enable(mut self, module: Module) -> Self {
+        self.modules.push(module);
+        self
+    }
+
+    /// Endpoints of the root that are registered by hand.
+    pub fn expose(mut self, exposed: Exposed) -> Self {
+        self.exposed = exposed;
+        self
+    }
+
+    /// Whether SIGINT and SIGTERM cancel the tree, and a second one ends the program at once.
+    /// `#[tractor::main]` turns it on; else it is off, and the program's own handlers stay.
+    pub fn signals(mut self, on: bool) -> Self {
+        self.signals = Some(on);
+        self
+    }
+
+    /// The executor of the root's own driver and tasks. The process-wide smol one by default.
+    pub fn executor(mut self, executor: Arc<dyn Executor>) -> Self {
+        self.executor = Some(executor);
+        self
+    }
+
+    /// Where the tree's registry listens. A socket in the tree's own directory by default.
+    pub fn registry_addrs(mut self, addrs: impl IntoIterator<Item = Address>) -> Self {
+        self.registry_addrs = addrs.into_iter().collect();
+        self
+    }
+
+    /// The directory for the tree's sockets. `$XDG_RUNTIME_DIR/tractor` or its like by default.
+    pub fn runtime_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.runtime_dir = Some(dir.into());
+        self
+    }
+
+    /// What the whole tree gets to end, from the first cancel to the report. 2.5 s by default.
+    pub fn teardown(mut self, budget: Duration) -> Self {
+        self.teardown = Some(budget);
+        self
+    }
+
+    /// The log level of the children: `off`, `error`, `warn`, `info`, `debug`, `trace`.
+    pub fn loglevel(mut self, level: impl Into<String>) -> Self {
+        self.loglevel = Some(level.into());
+        self
+    }
+}
+
+/// An actor, as seen from inside of it.
+#[derive(Clone)]
+pub struct Actor {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Actor({})", self.shared.uid)
+    }
+}
+
+impl Actor {
+    /// Who it is.
+    pub fn uid(&self) -> &Uid {
+        &self.shared.uid
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.shared.uid.name.as_str()
+    }
+
+    /// Whether it is the root of its tree.
+    pub fn is_root(&self) -> bool {
+        self.shared.settings.is_root
+    }
+
+    /// Whether it keeps the tree's registry.
+    pub fn is_registrar(&self) -> bool {
+        self.shared.lock().core.config().is_registrar
+    }
+
+    /// The actors it is connected to.
+    pub fn peers(&self) -> Vec<Uid> {
+        self.shared.lock().core.peers().map(|(_, aid)| aid.uid.clone()).collect()
+    }
+
+    /// Where the tree's registry listens.
+    pub fn registry_addrs(&self) -> Vec<Address> {
+        self.shared.tree.get().map(|t| t.registry_addrs.clone()).unwrap_or_default()
+    }
+
+    /// A portal to the actor that spawned this one; `None` in a root.
+    pub fn parent(&self) -> Option<Portal> {
+        let conn = self.shared.parent()?;
+        let uid = self.shared.lock().core.peer(conn)?.uid.clone();
+        Some(Portal { shared: self.shared.clone(), conn, child: None, uid })
+    }
+
+    /// Runs `cleanup` when this actor has ended, after all its tasks, in reverse order. Not when it
+    /// is killed.
+    pub fn defer(&self, cleanup: impl FnOnce() + Send + 'static) {
+        self.shared.lock().deferred.push(Box::new(cleanup));
+    }
+
+    /// Ends this actor: its tasks are cancelled, its children ended.
+    pub fn cancel(&self) {
+        self.shared.command(|inner, now| {
+            // Already ending is fine.
+            let _ = inner.core.cancel_self(now, EndReason::Done);
+        });
+    }
+}
+
+/// The actor that the running code belongs to.
+///
+/// # Errors
+/// [`Error::NoCurrentActor`] outside of any, or in code that is not polled by one when there are
+/// several in the process.
+pub fn current_actor() -> Result<Actor> {
+    current::actor().map(|shared| Actor { shared }).ok_or(Error::NoCurrentActor)
+}
+
+/// Makes this program the root of a tree, and runs `body` as its task. Ends when `body` has, and
+/// nothing that was started in it is left.
+///
+/// # Errors
+/// Those of `body`; [`Error::Interrupted`] when a signal asked for the end;
+/// [`Error::Misuse`] inside of an actor; [`Error::Io`] when the runtime directory or the registry's
+/// address can't be had, before anything is spawned.
+///
+/// # Cancel safety
+/// Dropped by a foreign future, the runtime ends the tree in the background.
+pub async fn open_root_actor<T, F, Fut>(config: RootConfig, body: F) -> Result<T>
+where
+    F: FnOnce(Actor) -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    if os::is_child() && !ambient::may_open_root() || current::identity().is_some() {
+        return Err(Error::Misuse(Misuse::RootInsideActor));
+    }
+    crate::panics::watch();
+    let (shared, driver, tree_dir) = boot(config)?;
+    current::register(&shared);
+    shared.executor.spawn(Box::pin(driver.run()));
+    let block = CancelScope::new();
+    shared.command(|inner, _| {
+        inner.core.body_started();
+        inner.body = Some(block.clone());
+    });
+    let owner = Owner { shared: shared.clone(), _tree_dir: tree_dir };
+    let identity = Identity { actor: shared.clone(), task: "main".into(), dialog: None };
+    let actor = Actor { shared: shared.clone() };
+    let task = async { body(actor).await };
+    let guarded = scope::guarded(&block, task, |ended| leave(owner, ended));
+    let top = CancelScope::new();
+    let tree = shared.scopes.run(&top, guarded);
+    identity.scope(tree).await.unwrap_or(Err(Error::Cancelled))
+}
+
+/// Makes the root's parts: core, directory, registry, signals. Nothing is spawned yet.
+fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, os::TreeDir)> {
+    let executor = config.executor.clone().unwrap_or_else(crate::init::default_executor);
+    let tree_dir = os::TreeDir::create(config.runtime_dir.as_deref())?;
+    let mut core = Config::new(config.name.clone());
+    core.pid = u64::from(std::process::id());
+    core.is_registrar = true;
+    if let Some(budget) = config.teardown {
+        core.teardown_budget = budget;
+    }
+    let settings = Settings {
+        is_root: true,
+        loglevel: config.loglevel.clone(),
+        teardown: config.teardown,
+        child_args: config.child_args.clone(),
+        mute_children: config.mute_children,
+    };
+    let transports: Vec<Arc<dyn Transport>> = vec![Arc::new(uds::Uds::new())];
+    let table = Table::build(config.modules.iter().map(Module::name), &config.exposed)?;
+    let shared = Shared::new(Parts { config: core, executor, transports, settings });
+    shared.use_table(table);
+    let mut driver = Driver::new(shared.clone());
+    let addrs = listen(&shared, &mut driver, &config, &tree_dir)?;
+    if config.signals.unwrap_or_else(ambient::signals) {
+        driver.watch_signals(os::RootSignals::install()?)?;
+    }
+    let info = TreeInfo { registry_addrs: addrs.clone(), root_addrs: addrs.clone() };
+    shared.tree.get_or_init(|| info);
+    shared.command(|inner, now| inner.core.booted(now, addrs))?;
+    Ok((shared, driver, tree_dir))
+}
+
+/// Binds the registry's addresses.
+fn listen(
+    shared: &Arc<Shared>,
+    driver: &mut Driver,
+    config: &RootConfig,
+    tree_dir: &os::TreeDir,
+) -> Result<Vec<Address>> {
+    let (dir, file) = tree_dir.socket_path(REGISTRY_SOCKET);
+    let wanted = match config.registry_addrs.is_empty() {
+        true => vec![Address::Uds { dir, file }],
+        false => config.registry_addrs.clone(),
+    };
+    let mut bound = Vec::new();
+    for addr in wanted {
+        let transport = shared.transports.iter().find(|t| t.serves(&addr));
+        let transport = transport.ok_or_else(|| {
+            Error::config(format!("no transport serves the registry address {addr}"))
+        })?;
+        let listener = transport.listen(&shared.executor, &addr)?;
+        bound.push(listener.local_addr());
+        driver.listen(listener);
+    }
+    Ok(bound)
+}
+
+/// The root's life. Dropped before its end, the runtime ends the tree in the background.
+struct Owner {
+    shared: Arc<Shared>,
+    _tree_dir: os::TreeDir,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.command(|inner, now| inner.core.body_ended(now));
+    }
+}
+
+/// Leaves the root's block: ends what is left, and says why it ended.
+async fn leave<T>(owner: Owner, ended: Ended<Result<T>>) -> Result<T> {
+    let body = match ended {
+        Ended::Value(result) => result,
+        Ended::Panicked(payload) => Err(Error::from_panic(payload)),
+        Ended::Cancelled { .. } => Err(Error::Cancelled),
+    };
+    let shared = &owner.shared;
+    shared.command(|inner, now| inner.core.body_ended(now));
+    shared.scopes.idle().await;
+    over(shared).await;
+    let (why, deferred) = {
+        let mut inner = shared.lock();
+        (inner.ending.clone(), std::mem::take(&mut inner.deferred))
+    };
+    run_deferred(deferred);
+    os::flush_tee(Duration::from_millis(100));
+    match (body, why) {
+        (Err(error), Some(EndReason::Interrupted { signal })) => {
+            let interrupted = Error::Interrupted { signal };
+            Err(Error::join(vec![interrupted, error]).unwrap_or(Error::Cancelled))
+        }
+        (body, _) => body,
+    }
+}
+
+/// Waits until the driver has closed everything. Bounded by the core's own deadlines.
+pub(crate) async fn over(shared: &Arc<Shared>) {
+    wait_shielded(shared, |inner, waker| {
+        if inner.driver_done {
+            return Poll::Ready(());
+        }
+        inner.life_wakers.add(waker);
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Runs what was put off to the actor's end, the last first. A panic in one does not stop the rest.
+pub(crate) fn run_deferred(deferred: Vec<Box<dyn FnOnce() + Send>>) {
+    for cleanup in deferred.into_iter().rev() {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(cleanup)).is_err() {
+            crate::log::error!("tractor::runtime", "a deferred cleanup panicked");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! One actor's state, shared by its driver and its tasks: the core, and what waits for it.
+//!
+//! Everything is behind one short lock. Under it: core commands, and moving events into the boxes
+//! they are for. Not under it: system calls, user code, waking. Whoever changed something calls
+//! [`Guard::finish`], which hands events out, writes what can be written, and leaves effects to the
+//! driver.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use tractor_core::{
+    Actor, ChildId, ConnId, DialogId, Effect, EndReason, Instant, NurseryId, Output, Uid,
+};
+use tractor_executors::Executor;
+use tractor_transports::{Stream, Transport};
+
+use crate::boxes::{ChildBox, Mailbox, NurseryBox, Wakers};
+use crate::endpoint::Table;
+use crate::error::Result;
+use crate::os;
+use crate::ready::Ready;
+use crate::scope::{self, CancelScope};
+
+mod events;
+mod flush;
+
+/// What the spawner thread reports back.
+pub(crate) type SpawnReport = (ChildId, ConnId, std::io::Result<os::Spawned>);
+
+/// A connection's transport, and what the driver has to know of it.
+#[derive(Debug)]
+pub(crate) struct ConnIo {
+    pub(crate) stream: Arc<dyn Stream>,
+    /// The socket was full: the driver waits until it is writable.
+    pub(crate) want_write: bool,
+    /// Writing failed for good; reading will tell.
+    pub(crate) broken: bool,
+    /// Write out, then shut down.
+    pub(crate) closing: bool,
+    /// Items were written directly since the driver's last turn: more of them wait for its next.
+    pub(crate) burst: bool,
+    /// Tasks that were started and not polled yet: their first answer goes out with the ack.
+    pub(crate) lazy: u32,
+}
+
+/// What is behind the lock.
+pub(crate) struct Inner {
+    pub(crate) core: Actor,
+    pub(crate) conns: HashMap<ConnId, ConnIo>,
+    pub(crate) mailboxes: HashMap<DialogId, Mailbox>,
+    pub(crate) nurseries: HashMap<NurseryId, NurseryBox>,
+    pub(crate) children: HashMap<ChildId, ChildBox>,
+    /// Who waits for connections to open, close, or answer a cancel.
+    pub(crate) conn_wakers: Wakers,
+    /// The peers that answered our cancel of them, and what.
+    pub(crate) cancel_answers: HashMap<ConnId, bool>,
+    /// For the driver.
+    pub(crate) effects: VecDeque<Effect>,
+    pub(crate) spawned: Vec<SpawnReport>,
+    /// A child's instructions, once they came.
+    pub(crate) spec: Option<tractor_core::msg::SpawnSpec>,
+    /// Why this actor is to end, once it is.
+    pub(crate) ending: Option<EndReason>,
+    pub(crate) ended: bool,
+    /// The driver has closed everything.
+    pub(crate) driver_done: bool,
+    /// The body of the root, to be cancelled when the actor is to end.
+    pub(crate) body: Option<CancelScope>,
+    pub(crate) life_wakers: Wakers,
+    pub(crate) registry_wakers: Wakers,
+    /// When the driver's timer goes off.
+    pub(crate) armed: Option<Instant>,
+    /// To be woken once the lock is released.
+    to_wake: Vec<Waker>,
+    pub(crate) table: Arc<Table>,
+    pub(crate) deferred: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+/// One actor of this process.
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) transports: Vec<Arc<dyn Transport>>,
+    pub(crate) scopes: Arc<scope::Root>,
+    pub(crate) ready: Arc<Ready>,
+    pub(crate) uid: Uid,
+    pub(crate) settings: Settings,
+    /// A child's log level, from its instructions: its children's too.
+    inherited_level: OnceLock<Option<String>>,
+    /// Set once the instructions are here; a root's at once.
+    pub(crate) tree: OnceLock<TreeInfo>,
+}
+
+/// What a root chose, and its children inherit.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) is_root: bool,
+    pub(crate) loglevel: Option<String>,
+    pub(crate) teardown: Option<Duration>,
+    /// Extra arguments for every child, such as the test to run.
+    pub(crate) child_args: Vec<std::ffi::OsString>,
+    pub(crate) mute_children: bool,
+}
+
+/// What all actors of a tree know.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TreeInfo {
+    pub(crate) registry_addrs: Vec<tractor_core::Address>,
+    pub(crate) root_addrs: Vec<tractor_core::Address>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Actor({})", self.uid)
+    }
+}
+
+/// The parts of a new actor.
+pub(crate) struct Parts {
+    pub(crate) config: tractor_core::Config,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) transports: Vec<Arc<dyn Transport>>,
+    pub(crate) settings: Settings,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Arc<Shared> {
+        let Parts { config, executor, transports, settings } = parts;
+        let now = Instant::from_epoch(executor.now());
+        let budget = config.teardown_budget;
+        let core = Actor::new(config, seed(), now);
+        let uid = core.uid().clone();
+        let inner = Inner {
+            core,
+            conns: HashMap::new(),
+            mailboxes: HashMap::new(),
+            nurseries: HashMap::new(),
+            children: HashMap::new(),
+            conn_wakers: Wakers::default(),
+            cancel_answers: HashMap::new(),
+            effects: VecDeque::new(),
+            spawned: Vec::new(),
+            spec: None,
+            ending: None,
+            ended: false,
+            driver_done: false,
+            body: None,
+            life_wakers: Wakers::default(),
+            registry_wakers: Wakers::default(),
+            armed: None,
+            to_wake: Vec::new(),
+            table: Arc::default(),
+            deferred: Vec::new(),
+        };
+        Arc::new(Shared {
+            inner: Mutex::new(inner),
+            scopes: scope::Root::new(executor.clone(), budget),
+            executor,
+            transports,
+            ready: Ready::new(),
+            uid,
+            settings,
+            inherited_level: OnceLock::new(),
+            tree: OnceLock::new(),
+        })
+    }
+
+    /// The endpoints that peers may call from now on.
+    pub(crate) fn use_table(&self, table: Table) {
+        let mut inner = self.lock();
+        for ns in table.namespaces() {
+            inner.core.enable(ns);
+        }
+        inner.table = Arc::new(table);
+    }
+
+    /// What a child's own children inherit from its instructions.
+    pub(crate) fn inherit(&self, loglevel: Option<&str>) {
+        self.inherited_level.get_or_init(|| loglevel.map(str::to_owned));
+    }
+
+    /// The log level for children that are given none.
+    pub(crate) fn loglevel(&self) -> Option<String> {
+        let inherited = self.inherited_level.get().cloned().flatten();
+        inherited.or_else(|| self.settings.loglevel.clone())
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_epoch(self.executor.now())
+    }
+
+    /// Takes the lock. A panic under it is a bug of ours: whoever comes next reports it too.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("the actor's state is intact: nothing panics under its lock")
+    }
+
+    /// Gives the core a command, and sees to what follows from it.
+    pub(crate) fn command<T>(&self, run: impl FnOnce(&mut Inner, Instant) -> T) -> T {
+        let now = self.now();
+        let mut inner = self.lock();
+        let value = run(&mut inner, now);
+        self.finish(inner, flush::Urgency::Now);
+        value
+    }
+
+    /// As [`command`](Self::command), for stream items: the first of a burst goes out at once, the
+    /// rest with the driver's next turn, in one write.
+    pub(crate) fn command_lazily<T>(&self, run: impl FnOnce(&mut Inner, Instant) -> T) -> T {
+        let now = self.now();
+        let mut inner = self.lock();
+        let value = run(&mut inner, now);
+        self.finish(inner, flush::Urgency::Burst);
+        value
+    }
+
+    /// Looks at the state, for a future that waits: `Pending` means that the closure has left the
+    /// waker where it will be found.
+    pub(crate) fn poll<T>(&self, look: impl FnOnce(&mut Inner) -> Poll<T>) -> Poll<T> {
+        look(&mut self.lock())
+    }
+
+    /// Hands out events, writes, wakes, and leaves the effects to the driver.
+    fn finish<'a>(&'a self, mut inner: MutexGuard<'a, Inner>, urgency: flush::Urgency) {
+        inner.drain_events();
+        inner = self.flush_dirty(inner, urgency);
+        let driver_needed = !inner.effects.is_empty() || inner.deadline_moved();
+        let wakers = inner.take_wakers();
+        drop(inner);
+        for waker in wakers {
+            waker.wake();
+        }
+        if driver_needed {
+            self.ready.wake_driver();
+        }
+    }
+
+    /// The name that logs and errors use for this actor.
+    pub(crate) fn is_over(&self) -> bool {
+        self.lock().ended
+    }
+
+    /// The actor and its children, for people.
+    pub(crate) fn dump(&self) -> String {
+        use std::fmt::Write as _;
+        let Ok(inner) = self.inner.try_lock() else {
+            return format!("{} (busy)\n", self.uid);
+        };
+        let mut text = format!("{} {:?} {:?}\n", self.uid, inner.core.life(), inner.core.census());
+        for (_, uid, phase, pid) in inner.core.children() {
+            // Writing to a String can't fail.
+            let _ = writeln!(text, "  {uid} pid {pid:?}: {phase}");
+        }
+        text
+    }
+
+    /// The connection to our parent.
+    pub(crate) fn parent(&self) -> Option<ConnId> {
+        self.lock().core.parent()
+    }
+}
+
+impl Inner {
+    /// Pops everything the core decided: events into their boxes, effects to the driver.
+    pub(crate) fn drain_events(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Event(event) => self.on_event(event),
+                Output::Effect(effect) => self.effects.push_back(effect),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the driver has to arm its timer for an earlier time than it did.
+    fn deadline_moved(&mut self) -> bool {
+        match (self.core.next_deadline(), self.armed) {
+            (Some((at, _)), Some(armed)) => at < armed,
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+
+    fn take_wakers(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.to_wake)
+    }
+
+    pub(crate) fn wake_later(&mut self, wakers: impl IntoIterator<Item = Waker>) {
+        self.to_wake.extend(wakers);
+    }
+
+    /// The mailbox of a live dialog of ours.
+    pub(crate) fn mailbox(&mut self, dialog: DialogId) -> &mut Mailbox {
+        self.mailboxes.entry(dialog).or_default()
+    }
+
+    /// What a dialog ended with, if it did.
+    pub(crate) fn outcome(&self, dialog: DialogId) -> Option<Result<bytes::Bytes>> {
+        self.mailboxes.get(&dialog).and_then(|m| m.outcome.clone())
+    }
+}
+
+/// The seed of an actor: from the process's own random state, which is enough for names that must
+/// not collide. Nothing secret is made of it.
+fn seed() -> [u8; 32] {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let mut seed = [0; 32];
+    for chunk in seed.chunks_exact_mut(8) {
+        let word = RandomState::new().build_hasher().finish();
+        chunk.copy_from_slice(&word.to_le_bytes());
+    }
+    seed
+}

@@ -1,0 +1,184 @@
+//! The core's events, into the boxes of those they are for.
+
+use tractor_core::supervise::ChildEnd;
+use tractor_core::{ChildId, DialogEvent, DialogId, Event, NurseryEvent, NurseryId, Outcome};
+
+use super::Inner;
+use crate::error::{ActorFailed, ActorFailure, Error, from_outcome};
+use crate::log::{debug, warning};
+
+impl Inner {
+    pub(super) fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Dialog(dialog, event) => self.on_dialog_event(dialog, event),
+            Event::Nursery(nursery, event) => self.on_nursery_event(nursery, event),
+            Event::Opened { conn, peer } => {
+                debug!("tractor::transport", "connection {conn} to {} is open", peer.uid);
+                self.wake_conns();
+            }
+            Event::Closed { conn, why } => {
+                match &why {
+                    tractor_core::CloseReason::Violation(_) => {
+                        warning!("tractor::transport", "connection {conn}: {why}");
+                    }
+                    _ => debug!("tractor::transport", "connection {conn}: {why}"),
+                }
+                self.wake_conns();
+            }
+            Event::CancelAcked { conn, acked } => {
+                self.cancel_answers.insert(conn, acked);
+                self.wake_conns();
+            }
+            Event::Spec(spec) => {
+                self.spec = Some(spec);
+                self.wake_life();
+            }
+            Event::Closing { why, budget } => {
+                debug!("tractor::cancel", "this actor ends within {budget:?}: {why:?}");
+                self.ending = Some(why);
+                if let Some(body) = &self.body {
+                    body.cancel();
+                }
+                self.wake_life();
+            }
+            Event::Ended { forced } => {
+                if forced {
+                    warning!("tractor::cancel", "the teardown budget is over: ended by force");
+                }
+                self.ended = true;
+                self.wake_life();
+            }
+            Event::RegistryChanged => {
+                let wakers = self.registry_wakers.take();
+                self.wake_later(wakers);
+            }
+            _ => {}
+        }
+    }
+
+    fn wake_conns(&mut self) {
+        let wakers = self.conn_wakers.take();
+        self.wake_later(wakers);
+    }
+
+    pub(crate) fn wake_life(&mut self) {
+        let wakers = self.life_wakers.take();
+        self.wake_later(wakers);
+    }
+
+    fn on_dialog_event(&mut self, dialog: DialogId, event: DialogEvent) {
+        if let DialogEvent::Done(outcome) = event {
+            return self.on_done(dialog, *outcome);
+        }
+        let Some(mailbox) = self.mailboxes.get_mut(&dialog) else { return };
+        match event {
+            DialogEvent::Started(pld) => mailbox.started = Some(pld),
+            DialogEvent::Items(batch) => mailbox.items.extend(batch.chunks),
+            DialogEvent::Dropped(count) => mailbox.dropped += u64::from(count),
+            DialogEvent::Stopped => mailbox.stopped = true,
+            DialogEvent::Writable => mailbox.writable = true,
+            DialogEvent::SendOverrun => mailbox.send_overrun = true,
+            DialogEvent::CancelAcked => mailbox.cancel_acked = true,
+            _ => return,
+        }
+        let wakers = mailbox.wakers.take();
+        self.wake_later(wakers);
+    }
+
+    fn on_done(&mut self, dialog: DialogId, outcome: Outcome) {
+        let absorbed = matches!(outcome, Outcome::Cancelled { by_us: true, .. });
+        let children = &mut self.children;
+        let result = from_outcome(outcome, |end| failure(children, end));
+        let Some(mailbox) = self.mailboxes.get_mut(&dialog) else { return };
+        if result.is_err()
+            && !absorbed
+            && mailbox.waiting == 0
+            && let Some(scope) = &mailbox.scope
+        {
+            // The far task failed and nobody is about to see it: the block is cancelled.
+            scope.cancel();
+        }
+        mailbox.outcome = Some(result);
+        mailbox.absorbed = absorbed;
+        let wakers = mailbox.wakers.take();
+        self.wake_later(wakers);
+    }
+
+    fn on_nursery_event(&mut self, nursery: NurseryId, event: NurseryEvent) {
+        match event {
+            NurseryEvent::Ready { child } => {
+                if let Some(child) = self.children.get_mut(&child) {
+                    child.ready = true;
+                }
+                self.wake_child(child);
+            }
+            NurseryEvent::Ended { child, end } => self.on_child_ended(nursery, child, end),
+            NurseryEvent::MainFailed { child, dialog } => {
+                let isolated = self.children.get(&child).is_some_and(|c| c.isolated);
+                let error = self.outcome(dialog).and_then(Result::err);
+                if let (Some(error), Some(owner), false) =
+                    (error, self.nurseries.get_mut(&nursery), isolated)
+                {
+                    owner.failures.push(error);
+                }
+            }
+            NurseryEvent::CancelBody => {
+                if let Some(owner) = self.nurseries.get_mut(&nursery) {
+                    owner.body.cancel();
+                }
+            }
+            NurseryEvent::Closed => {
+                if let Some(owner) = self.nurseries.get_mut(&nursery) {
+                    owner.closed = true;
+                }
+            }
+            _ => {}
+        }
+        self.wake_nursery(nursery);
+    }
+
+    fn on_child_ended(&mut self, nursery: NurseryId, id: ChildId, end: ChildEnd) {
+        debug!("tractor::runtime", "{} ended: {:?}, asked: {}", end.uid, end.status, end.asked);
+        let failed = end.failed;
+        let Some(child) = self.children.get_mut(&id) else { return };
+        child.ended = true;
+        let isolated = child.isolated;
+        // Also when it was asked to end: a portal that waits for it wants to know how.
+        let report = child.fail(end);
+        if let (true, Some(owner)) = (failed, self.nurseries.get_mut(&nursery)) {
+            match isolated {
+                true => owner.isolated.push_back(report),
+                false => owner.failures.push(Error::ActorFailed(report)),
+            }
+        }
+        self.wake_child(id);
+    }
+
+    fn wake_child(&mut self, child: ChildId) {
+        if let Some(child) = self.children.get_mut(&child) {
+            let wakers = child.wakers.take();
+            self.wake_later(wakers);
+        }
+    }
+
+    fn wake_nursery(&mut self, nursery: NurseryId) {
+        if let Some(owner) = self.nurseries.get_mut(&nursery) {
+            let wakers = owner.wakers.take();
+            self.wake_later(wakers);
+        }
+    }
+}
+
+/// The one report of this child's failure.
+fn failure(
+    children: &mut std::collections::HashMap<ChildId, crate::boxes::ChildBox>,
+    end: ChildEnd,
+) -> ActorFailed {
+    let child = children.values_mut().find(|c| {
+        c.process.as_ref().is_some_and(|p| Some(p.pid()) == end.pid) && !c.ended
+    });
+    match child {
+        Some(child) => child.fail(end),
+        None => ActorFailed(std::sync::Arc::new(ActorFailure { end, stderr_tail: String::new() })),
+    }
+}

@@ -1,0 +1,136 @@
+//! Writing: whoever takes a connection's outbox writes it, without the lock, and puts back what is
+//! left. One writer at a time, as an outbox that is out can't be taken.
+
+use std::io::{self, IoSlice};
+use std::sync::MutexGuard;
+
+use tractor_core::{ConnId, Outbound};
+use tractor_transports::Stream;
+
+use super::{Inner, Shared};
+use crate::ready::Source;
+
+/// When bytes have to go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Now: somebody waits for an answer.
+    Now,
+    /// Now, unless a burst is under way, which the driver's next turn writes in one go.
+    Burst,
+    /// The driver's turn: everything, except what a task that was just started will add to.
+    Driver,
+}
+
+/// As many slices as one system call takes in any case.
+const SLICES_MAX: usize = 64;
+
+/// A lane this full is written even in a burst.
+const BURST_LEN_MAX: usize = 64 << 10;
+
+impl Shared {
+    /// Writes the connections that have something new.
+    pub(super) fn flush_dirty<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
+        urgency: Urgency,
+    ) -> MutexGuard<'a, Inner> {
+        while let Some(conn) = inner.core.next_dirty() {
+            inner = self.flush_conn(inner, conn, urgency);
+            inner.drain_events();
+        }
+        inner
+    }
+
+    /// The driver's turn: writes everything that is dirty, and wakes whoever got something.
+    pub(crate) fn flush_all(&self) {
+        let mut inner = self.lock();
+        inner.drain_events();
+        let mut inner = self.flush_dirty(inner, Urgency::Driver);
+        let wakers = inner.take_wakers();
+        drop(inner);
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    /// A task that was just started has been polled: what it and its ack have to say goes out.
+    pub(crate) fn flush_lazy(&self, conn: ConnId) {
+        let mut inner = self.lock();
+        if let Some(io) = inner.conns.get_mut(&conn) {
+            io.lazy = io.lazy.saturating_sub(1);
+        }
+        let inner = self.flush_conn(inner, conn, Urgency::Now);
+        self.finish(inner, Urgency::Now);
+    }
+
+    fn flush_conn<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
+        conn: ConnId,
+        urgency: Urgency,
+    ) -> MutexGuard<'a, Inner> {
+        let len = inner.core.outbox_len(conn);
+        let Some(io) = inner.conns.get_mut(&conn) else { return inner };
+        if io.want_write || io.broken {
+            return inner; // The driver goes on when the socket takes more.
+        }
+        match urgency {
+            Urgency::Burst if io.burst && len < BURST_LEN_MAX => {
+                return inner;
+            }
+            Urgency::Burst => {
+                io.burst = true;
+                self.ready.wake(Source::Conn(conn));
+            }
+            Urgency::Driver if io.lazy > 0 && len < BURST_LEN_MAX => return inner,
+            Urgency::Driver | Urgency::Now => {}
+        }
+        self.write_out(inner, conn)
+    }
+
+    /// Takes the outbox, writes without the lock, puts back what is left; until it is empty or the
+    /// socket is full.
+    pub(crate) fn write_out<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
+        conn: ConnId,
+    ) -> MutexGuard<'a, Inner> {
+        loop {
+            let Some(io) = inner.conns.get_mut(&conn) else { return inner };
+            let stream = io.stream.clone();
+            let Some(mut out) = inner.core.take_outbox(conn) else { return inner };
+            drop(inner);
+            let result = write(stream.as_ref(), &mut out);
+            inner = self.lock();
+            let now = self.now();
+            inner.core.put_back(now, conn, out);
+            match result {
+                Ok(()) => {}
+                Err(error) => {
+                    if let Some(io) = inner.conns.get_mut(&conn) {
+                        // Full: the driver waits. Broken: reading tells, once what the peer had
+                        // sent before is read.
+                        io.want_write = error.kind() == io::ErrorKind::WouldBlock;
+                        io.broken = !io.want_write;
+                        self.ready.wake(Source::Conn(conn));
+                    }
+                    return inner;
+                }
+            }
+        }
+    }
+}
+
+fn write(stream: &dyn Stream, out: &mut Outbound) -> io::Result<()> {
+    while !out.is_empty() {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let mut count = 0;
+        for (slot, slice) in slices.iter_mut().zip(out.slices()) {
+            *slot = IoSlice::new(slice);
+            count += 1;
+        }
+        let written = stream.try_write(&slices[..count])?;
+        out.advance(written);
+    }
+    Ok(())
+}

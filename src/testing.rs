@@ -1,0 +1,120 @@
+//! What `#[tractor::test]` runs a test with.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tractor_executors::Executor;
+
+use crate::ambient::WithRoot;
+use crate::root::RootConfig;
+use crate::{current, init};
+
+/// One test, as the macro knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct TestSpec {
+    /// `module_path!()` of the test.
+    pub module_path: &'static str,
+    /// The test's function.
+    pub name: &'static str,
+    /// The limit. After it the tree is printed, and the test fails.
+    pub timeout: Duration,
+}
+
+impl TestSpec {
+    /// The path under which the test harness knows the test: without the crate.
+    fn path(&self) -> String {
+        match self.module_path.split_once("::") {
+            Some((_, modules)) => format!("{modules}::{}", self.name),
+            None => self.name.to_owned(),
+        }
+    }
+}
+
+/// Runs a test. Its children are the same binary, told to run this very test, which leads them here
+/// again, where they become the actors they are.
+///
+/// # Panics
+/// When the test takes longer than its limit, or leaves a process or a directory behind.
+pub fn run_test<F: Future>(spec: TestSpec, body: impl FnOnce() -> F) -> F::Output {
+    if std::env::var_os(crate::os::MARKER_ENV).is_some() {
+        // The harness's own stdout is muted; what the actor prints goes where people look.
+        let _ = rustix::stdio::dup2_stdout(rustix::stdio::stderr());
+    }
+    init::init();
+    let executor: Arc<dyn Executor> = test_executor();
+    let dir = TestDir::create(&spec);
+    let mut config = RootConfig::named("root").runtime_dir(dir.0.clone());
+    config.child_args = vec![spec.path().into(), "--exact".into(), "--nocapture".into()];
+    config.mute_children = true;
+    config.executor = Some(executor.clone());
+    let limit = Limit { executor: executor.clone(), spec };
+    let output = init::block_on(executor.as_ref(), limit.run(WithRoot::new(config, body())));
+    dir.check_empty();
+    output
+}
+
+/// Each test has an executor of its own, on its own thread.
+fn test_executor() -> Arc<dyn Executor> {
+    #[cfg(feature = "smol")]
+    return Arc::new(tractor_executors::smol::Smol::new());
+    #[cfg(not(feature = "smol"))]
+    init::default_executor()
+}
+
+/// A directory of the test's own, for its tree.
+struct TestDir(std::path::PathBuf);
+
+impl TestDir {
+    fn create(spec: &TestSpec) -> TestDir {
+        use std::os::unix::fs::DirBuilderExt;
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tractor-test-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
+        assert!(made.is_ok(), "{}: can't make {}: {made:?}", spec.name, path.display());
+        TestDir(path)
+    }
+
+    /// Fails the test when its tree left something behind.
+    fn check_empty(&self) {
+        let left: Vec<_> = std::fs::read_dir(&self.0)
+            .map(|entries| entries.flatten().map(|e| e.path()).collect())
+            .unwrap_or_default();
+        assert!(left.is_empty(), "the test's tree left files behind: {left:?}");
+    }
+}
+
+impl Drop for TestDir {
+    fn drop(&mut self) {
+        // A test that failed may have left something; it is reported by then.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The test's limit.
+struct Limit {
+    executor: Arc<dyn Executor>,
+    spec: TestSpec,
+}
+
+impl Limit {
+    async fn run<F: Future>(self, body: F) -> F::Output {
+        let mut timer = self.executor.timer();
+        timer.set(Some(self.executor.now() + self.spec.timeout));
+        let mut body = Box::pin(body);
+        std::future::poll_fn(|cx| {
+            if let std::task::Poll::Ready(output) = body.as_mut().poll(cx) {
+                return std::task::Poll::Ready(output);
+            }
+            if timer.poll_expired(cx).is_ready() {
+                let tree = current::dump();
+                panic!("{} takes longer than {:?}:\n{tree}", self.spec.name, self.spec.timeout);
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+}
