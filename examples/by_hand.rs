@@ -19,7 +19,7 @@ use tractor_core::msg::{FuncType, SpawnSpec};
 use tractor_core::supervise::{ChildConfig, ExitStatus};
 use tractor_core::{
     Actor, Call, ChildId, Config, ConnId, DialogEvent, DialogId, Effect, Event, Input, Instant,
-    NurseryEvent, Outcome, OverrunPolicy, Output, Payload,
+    NurseryEvent, Outcome, Output, OverrunPolicy, Payload,
 };
 
 fn main() -> Result<(), Misuse> {
@@ -140,7 +140,9 @@ impl World {
     fn run(&mut self) {
         let before = self.bytes;
         while self.perform() || self.carry() {}
-        println!("          ({} bytes, one by one)", self.bytes - before);
+        if self.bytes > before {
+            println!("        ({} bytes went over, one by one)", self.bytes - before);
+        }
     }
 
     /// Performs what the cores decided, in their order. Whether there was anything.

@@ -49,8 +49,7 @@ fn boot(link: os::ChildLink) -> Result<(Arc<Shared>, Driver)> {
     let shared = Shared::new(Parts { config, executor, transports, settings });
     current::register(&shared);
     let mut driver = Driver::new(shared.clone());
-    let stream =
-        uds::from_fd(shared.executor.as_ref(), link.link, crate::LINK_SOCKETPAIR)?;
+    let stream = uds::from_fd(shared.executor.as_ref(), link.link, crate::LINK_SOCKETPAIR)?;
     let now = shared.now();
     let conn = shared.lock().core.attach_parent(now);
     driver.attach(conn, stream);

@@ -132,7 +132,10 @@ impl Driver {
 
     fn is_over(&self) -> bool {
         let inner = self.shared.lock();
-        inner.ended && inner.conns.is_empty() && self.processes.is_empty() && inner.effects.is_empty()
+        inner.ended
+            && inner.conns.is_empty()
+            && self.processes.is_empty()
+            && inner.effects.is_empty()
     }
 
     /// The waker to poll this source with.

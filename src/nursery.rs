@@ -406,12 +406,8 @@ impl ActorBuilder {
         let portal = self.enable_of::<E>().start().await?;
         let mut kwargs = Vec::new();
         payload::encode_into(&function, &mut kwargs)?;
-        let call = Call {
-            func_type: FuncType::Call,
-            ns: E::PATH.ns,
-            func: E::PATH.name,
-            kwargs: &kwargs,
-        };
+        let call =
+            Call { func_type: FuncType::Call, ns: E::PATH.ns, func: E::PATH.name, kwargs: &kwargs };
         let dialog = portal.start(&call)?;
         if let Some(child) = portal.child {
             portal.shared.command(|inner, _| inner.core.set_main(child, dialog.id))?;

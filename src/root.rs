@@ -24,7 +24,7 @@ use crate::shared::{Parts, Settings, Shared, TreeInfo};
 use crate::wait::wait_shielded;
 
 /// The name of the registry's socket in the tree's directory.
-const REGISTRY_SOCKET: &str = "registry@1616.sock";
+const REGISTRY_SOCKET: &str = "registry@1616";
 
 /// What a root actor is to be.
 #[derive(Clone)]

@@ -225,7 +225,7 @@ impl Shared {
     fn finish<'a>(&'a self, mut inner: MutexGuard<'a, Inner>, urgency: flush::Urgency) {
         inner.drain_events();
         inner = self.flush_dirty(inner, urgency);
-        let driver_needed = !inner.effects.is_empty() || inner.deadline_moved();
+        let driver_needed = !inner.effects.is_empty() || inner.deadline_moved() || inner.ended;
         let wakers = inner.take_wakers();
         drop(inner);
         for waker in wakers {

@@ -82,12 +82,8 @@ impl Local {
 
 impl<O, I> MsgStream<O, I> {
     pub(crate) fn new(ctx: RawContext) -> Self {
-        let tx = SendHalf {
-            ctx: ctx.clone(),
-            scratch: Vec::new(),
-            stopped: false,
-            types: PhantomData,
-        };
+        let tx =
+            SendHalf { ctx: ctx.clone(), scratch: Vec::new(), stopped: false, types: PhantomData };
         MsgStream { tx, rx: RecvHalf { ctx, local: Local::default(), types: PhantomData } }
     }
 

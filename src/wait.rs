@@ -21,10 +21,7 @@ pub(crate) async fn wait<T>(
     shared: &Arc<Shared>,
     mut look: impl FnMut(&mut Inner, &Waker) -> Poll<T>,
 ) -> Result<T> {
-    scope::cancellable(poll_fn(|cx| {
-        shared.poll(|inner| look(inner, cx.waker())).map(Ok)
-    }))
-    .await
+    scope::cancellable(poll_fn(|cx| shared.poll(|inner| look(inner, cx.waker())).map(Ok))).await
 }
 
 /// As [`wait`], for cleanups: they run also when the scope is cancelled, and are told so.

@@ -122,8 +122,12 @@ impl Dialog {
     /// Looks an act's row up and takes the step.
     pub(crate) fn act(&mut self, act: Act) -> Result<(), Misuse> {
         match (act, self.tx.flow) {
-            (Act::Open, Flow::Open | Flow::Stopped) if self.phase != Phase::Done => return Err(Misuse::SecondStream),
-            (Act::Send | Act::Stop, Flow::Unopened | Flow::Stopped) if self.phase != Phase::Done => {
+            (Act::Open, Flow::Open | Flow::Stopped) if self.phase != Phase::Done => {
+                return Err(Misuse::SecondStream);
+            }
+            (Act::Send | Act::Stop, Flow::Unopened | Flow::Stopped)
+                if self.phase != Phase::Done =>
+            {
                 return Err(Misuse::StreamClosed);
             }
             _ => {}

@@ -129,7 +129,11 @@ impl Driver {
             Signal::Terminate => os::Signal::TERM,
             Signal::Kill => os::Signal::KILL,
         };
-        warning!("tractor::cancel", "child {child} (pid {}) gets {signal:?}", watched.process.pid());
+        warning!(
+            "tractor::cancel",
+            "child {child} (pid {}) gets {signal:?}",
+            watched.process.pid()
+        );
         if let Err(e) = watched.process.signal(number) {
             warning!("tractor::cancel", "signalling failed: {e}");
         }
@@ -220,11 +224,8 @@ fn run(
     }
     debug!("tractor::runtime", "task {name} begins");
     let is_context = kind == FuncType::Context;
-    let identity = Identity {
-        actor: shared.clone(),
-        task: name.into(),
-        dialog: is_context.then_some(dialog),
-    };
+    let identity =
+        Identity { actor: shared.clone(), task: name.into(), dialog: is_context.then_some(dialog) };
     let body = CatchPanic(task);
     let body = shared.scopes.run(&scope, body);
     let owner = shared.clone();

@@ -174,9 +174,9 @@ fn failure(
     children: &mut std::collections::HashMap<ChildId, crate::boxes::ChildBox>,
     end: ChildEnd,
 ) -> ActorFailed {
-    let child = children.values_mut().find(|c| {
-        c.process.as_ref().is_some_and(|p| Some(p.pid()) == end.pid) && !c.ended
-    });
+    let child = children
+        .values_mut()
+        .find(|c| c.process.as_ref().is_some_and(|p| Some(p.pid()) == end.pid) && !c.ended);
     match child {
         Some(child) => child.fail(end),
         None => ActorFailed(std::sync::Arc::new(ActorFailure { end, stderr_tail: String::new() })),

@@ -290,9 +290,9 @@ impl Actor {
 
     fn open_task(&mut self, conn: ConnId, cid: &Cid) -> DialogId {
         let features = self.features(conn);
-        let id = self
-            .dialogs
-            .insert_with(|_| Dialog::new(conn, cid.clone(), Side::Callee, FuncType::Call, features));
+        let id = self.dialogs.insert_with(|_| {
+            Dialog::new(conn, cid.clone(), Side::Callee, FuncType::Call, features)
+        });
         if let Some(channel) = self.channels.get_mut(conn) {
             channel.began(cid);
             channel.dialogs.insert(cid.clone(), id);

@@ -157,7 +157,12 @@ impl Actor {
     }
 
     /// Adds a record and serves who waited for it.
-    pub(super) fn register(&mut self, uid: &Uid, addr: Address, owner: Owner) -> Result<(), Refusal> {
+    pub(super) fn register(
+        &mut self,
+        uid: &Uid,
+        addr: Address,
+        owner: Owner,
+    ) -> Result<(), Refusal> {
         let Some(registry) = &mut self.registry else { return Ok(()) };
         let served = registry.register(uid, addr, owner, self.config.registry_max)?;
         for Waiter { conn, cid, name } in served {
