@@ -25,11 +25,6 @@ pub(crate) fn signals() -> bool {
     MAIN.load(Ordering::Relaxed)
 }
 
-/// A process that was spawned as an actor never becomes a root.
-pub(crate) fn may_open_root() -> bool {
-    false
-}
-
 /// What roots are by default in the running code.
 pub(crate) fn root_config() -> Option<RootConfig> {
     ROOT.with(|root| root.borrow().clone())

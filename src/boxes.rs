@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
-use tractor_core::{Chunk, ConnId, NurseryId};
+use tractor_core::{Chunk, NurseryId};
 
 use crate::error::{ActorFailed, Error, Result};
 use crate::os;
+use crate::portal::Dialog;
 use crate::scope::CancelScope;
 
 /// Wakers of the futures that wait for one thing. Each is woken once, and registers again.
@@ -67,12 +68,13 @@ pub(crate) struct NurseryBox {
 #[derive(Debug)]
 pub(crate) struct ChildBox {
     pub(crate) nursery: NurseryId,
-    pub(crate) conn: ConnId,
     pub(crate) name: String,
     pub(crate) isolated: bool,
     pub(crate) process: Option<Arc<os::Process>>,
     /// How to make it, until the driver did.
     pub(crate) plan: Option<os::ChildSpec>,
+    /// The one task it was made for: kept here, so that dropping its handle does not cancel it.
+    pub(crate) main: Option<Arc<Dialog>>,
     pub(crate) ready: bool,
     pub(crate) ended: bool,
     /// Its failure, made once, so that everybody reports the same.

@@ -156,6 +156,11 @@ impl<S: Serialize, O: Serialize, I: DeserializeOwned> Context<S, O, I> {
     pub fn peer(&self) -> Option<Uid> {
         self.raw.peer()
     }
+
+    /// Who asked for this task to be cancelled; `None` while nobody did.
+    pub fn cancelled_by(&self) -> Option<Uid> {
+        self.raw.cancelled_by()
+    }
 }
 
 /// The opening end of a context, in its block.

@@ -88,6 +88,7 @@ impl Drop for Owner {
             let _ = inner.core.cancel_nursery(now, self.id);
             let _ = inner.core.join_nursery(now, self.id);
             inner.nurseries.remove(&self.id);
+            inner.forget_ended_children(self.id);
         });
     }
 }
@@ -154,9 +155,10 @@ impl Owner {
 
     fn forget(&mut self) {
         self.closed = true;
-        let mut inner = self.shared.lock();
-        inner.nurseries.remove(&self.id);
-        inner.children.retain(|_, child| child.nursery != self.id);
+        self.shared.command(|inner, _| {
+            inner.nurseries.remove(&self.id);
+            inner.forget_children(self.id);
+        });
     }
 }
 
@@ -408,12 +410,16 @@ impl ActorBuilder {
         payload::encode_into(&function, &mut kwargs)?;
         let call =
             Call { func_type: FuncType::Call, ns: E::PATH.ns, func: E::PATH.name, kwargs: &kwargs };
-        let dialog = portal.start(&call)?;
+        let dialog = Arc::new(portal.start(&call)?);
         if let Some(child) = portal.child {
-            portal.shared.command(|inner, _| inner.core.set_main(child, dialog.id))?;
+            portal.shared.command(|inner, _| {
+                if let Some(known) = inner.children.get_mut(&child) {
+                    known.main = Some(dialog.clone());
+                }
+                inner.core.set_main(child, dialog.id)
+            })?;
         }
-        let result = std::marker::PhantomData;
-        Ok(RunHandle { portal, dialog: Arc::new(dialog), result })
+        Ok(RunHandle { portal, dialog, result: std::marker::PhantomData })
     }
 
     async fn start(self) -> Result<Portal> {
@@ -457,11 +463,11 @@ impl ActorBuilder {
             let plan = uid.as_ref().map(|uid| self.plan(&shared, uid));
             let known = ChildBox {
                 nursery: id,
-                conn,
                 name: self.name.clone(),
                 isolated: self.isolated,
                 process: None,
                 plan,
+                main: None,
                 ready: false,
                 ended: false,
                 failure: None,

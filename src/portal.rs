@@ -228,6 +228,7 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
 }
 
 /// A dialog of ours: dropped before its outcome, its task is cancelled and forgotten.
+#[derive(Debug)]
 pub(crate) struct Dialog {
     pub(crate) shared: Arc<Shared>,
     pub(crate) id: DialogId,

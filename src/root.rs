@@ -211,7 +211,7 @@ where
     F: FnOnce(Actor) -> Fut,
     Fut: Future<Output = Result<T>>,
 {
-    if os::is_child() && !ambient::may_open_root() || current::identity().is_some() {
+    if os::is_child() || current::identity().is_some() {
         return Err(Error::Misuse(Misuse::RootInsideActor));
     }
     crate::panics::watch();
@@ -319,12 +319,13 @@ async fn leave<T>(owner: Owner, ended: Ended<Result<T>>) -> Result<T> {
     };
     run_deferred(deferred);
     os::flush_tee(Duration::from_millis(100));
-    match (body, why) {
-        (Err(error), Some(EndReason::Interrupted { signal })) => {
-            let interrupted = Error::Interrupted { signal };
-            Err(Error::join(vec![interrupted, error]).unwrap_or(Error::Cancelled))
+    match why {
+        Some(EndReason::Interrupted { signal }) => {
+            let mut errors = vec![Error::Interrupted { signal }];
+            errors.extend(body.err());
+            Err(Error::join(errors).unwrap_or(Error::Cancelled))
         }
-        (body, _) => body,
+        _ => body,
     }
 }
 

@@ -72,8 +72,9 @@ pub(crate) struct Inner {
     pub(crate) registry_wakers: Wakers,
     /// When the driver's timer goes off.
     pub(crate) armed: Option<Instant>,
-    /// To be woken once the lock is released.
-    to_wake: Vec<Waker>,
+    /// To be woken, cancelled and dropped once the lock is released: all of it may run code that
+    /// wants the lock.
+    after: After,
     pub(crate) table: Arc<Table>,
     pub(crate) deferred: Vec<Box<dyn FnOnce() + Send>>,
 }
@@ -117,6 +118,25 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+/// What has to wait until the lock is released.
+#[derive(Default)]
+pub(crate) struct After {
+    woken: Vec<Waker>,
+    cancelled: Vec<CancelScope>,
+    dropped: Vec<ChildBox>,
+}
+
+impl After {
+    pub(crate) fn run(self) {
+        for scope in self.cancelled {
+            scope.cancel();
+        }
+        for waker in self.woken {
+            waker.wake();
+        }
+    }
+}
+
 /// The parts of a new actor.
 pub(crate) struct Parts {
     pub(crate) config: tractor_core::Config,
@@ -150,7 +170,7 @@ impl Shared {
             life_wakers: Wakers::default(),
             registry_wakers: Wakers::default(),
             armed: None,
-            to_wake: Vec::new(),
+            after: After::default(),
             table: Arc::default(),
             deferred: Vec::new(),
         };
@@ -226,11 +246,9 @@ impl Shared {
         inner.drain_events();
         inner = self.flush_dirty(inner, urgency);
         let driver_needed = !inner.effects.is_empty() || inner.deadline_moved() || inner.ended;
-        let wakers = inner.take_wakers();
+        let after = std::mem::take(&mut inner.after);
         drop(inner);
-        for waker in wakers {
-            waker.wake();
-        }
+        after.run();
         if driver_needed {
             self.ready.wake_driver();
         }
@@ -282,12 +300,24 @@ impl Inner {
         }
     }
 
-    fn take_wakers(&mut self) -> Vec<Waker> {
-        std::mem::take(&mut self.to_wake)
+    /// Forgets the children of a nursery that has closed.
+    pub(crate) fn forget_children(&mut self, nursery: NurseryId) {
+        let gone = self.children.extract_if(|_, child| child.nursery == nursery);
+        self.after.dropped.extend(gone.map(|(_, child)| child));
+    }
+
+    /// Forgets the children of a nursery that nobody owns any more, as far as they have ended.
+    pub(crate) fn forget_ended_children(&mut self, nursery: NurseryId) {
+        let gone = self.children.extract_if(|_, c| c.nursery == nursery && c.ended);
+        self.after.dropped.extend(gone.map(|(_, child)| child));
+    }
+
+    pub(crate) fn cancel_later(&mut self, scope: CancelScope) {
+        self.after.cancelled.push(scope);
     }
 
     pub(crate) fn wake_later(&mut self, wakers: impl IntoIterator<Item = Waker>) {
-        self.to_wake.extend(wakers);
+        self.after.woken.extend(wakers);
     }
 
     /// The mailbox of a live dialog of ours.

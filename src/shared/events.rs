@@ -36,8 +36,8 @@ impl Inner {
             Event::Closing { why, budget } => {
                 debug!("tractor::cancel", "this actor ends within {budget:?}: {why:?}");
                 self.ending = Some(why);
-                if let Some(body) = &self.body {
-                    body.cancel();
+                if let Some(body) = self.body.clone() {
+                    self.cancel_later(body);
                 }
                 self.wake_life();
             }
@@ -90,18 +90,14 @@ impl Inner {
         let children = &mut self.children;
         let result = from_outcome(outcome, |end| failure(children, end));
         let Some(mailbox) = self.mailboxes.get_mut(&dialog) else { return };
-        if result.is_err()
-            && !absorbed
-            && mailbox.waiting == 0
-            && let Some(scope) = &mailbox.scope
-        {
-            // The far task failed and nobody is about to see it: the block is cancelled.
-            scope.cancel();
-        }
+        // The far task failed and nobody is about to see it: the block is cancelled.
+        let unseen = result.is_err() && !absorbed && mailbox.waiting == 0;
+        let block = mailbox.scope.clone().filter(|_| unseen);
         mailbox.outcome = Some(result);
         mailbox.absorbed = absorbed;
         let wakers = mailbox.wakers.take();
         self.wake_later(wakers);
+        self.after.cancelled.extend(block);
     }
 
     fn on_nursery_event(&mut self, nursery: NurseryId, event: NurseryEvent) {
@@ -123,8 +119,8 @@ impl Inner {
                 }
             }
             NurseryEvent::CancelBody => {
-                if let Some(owner) = self.nurseries.get_mut(&nursery) {
-                    owner.body.cancel();
+                if let Some(owner) = self.nurseries.get(&nursery) {
+                    self.after.cancelled.push(owner.body.clone());
                 }
             }
             NurseryEvent::Closed => {
@@ -152,6 +148,9 @@ impl Inner {
             }
         }
         self.wake_child(id);
+        if !self.nurseries.contains_key(&nursery) {
+            self.forget_ended_children(nursery);
+        }
     }
 
     fn wake_child(&mut self, child: ChildId) {

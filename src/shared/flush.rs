@@ -46,11 +46,9 @@ impl Shared {
         let mut inner = self.lock();
         inner.drain_events();
         let mut inner = self.flush_dirty(inner, Urgency::Driver);
-        let wakers = inner.take_wakers();
+        let after = std::mem::take(&mut inner.after);
         drop(inner);
-        for waker in wakers {
-            waker.wake();
-        }
+        after.run();
     }
 
     /// A task that was just started has been polled: what it and its ack have to say goes out.

@@ -1,1 +1,29 @@
-//! Under construction.
+//! The test harness of the core: whole worlds of actors in one thread, with no socket, no process
+//! and no clock, where everything that happens is an [`Op`] and everything seen is a line of text.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`op`] | everything that can happen, parsed and printed |
+//! | [`world`] | actors, links that split anywhere, processes, one clock |
+//! | [`apply`] | an op applied to a world |
+//! | [`inject`] | messages that no actor of ours would send |
+//! | [`pair`] | worlds that are ready for use, and ways to drive them |
+//! | [`show`] | outputs and messages as lines |
+//! | [`script`] | golden scripts: ops in, facts out |
+//! | [`random`] | random runs from a seed |
+//! | [`check`] | what must hold whatever happens |
+//! | [`fuzz`] | bodies of the fuzz targets |
+
+pub mod apply;
+pub mod check;
+pub mod fuzz;
+pub mod inject;
+pub mod op;
+pub mod pair;
+pub mod random;
+pub mod script;
+pub mod show;
+pub mod world;
+
+pub use op::Op;
+pub use world::World;
