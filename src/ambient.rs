@@ -2,8 +2,10 @@
 //! signals cancel the tree.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
@@ -15,6 +17,18 @@ thread_local! {
 
 /// `#[tractor::main]` runs this program: its signals are the tree's.
 static MAIN: AtomicBool = AtomicBool::new(false);
+
+/// What a child that is a test passes on to its own children: the test's path.
+static TEST_ARGS: OnceLock<Vec<OsString>> = OnceLock::new();
+
+pub(crate) fn set_test_args(args: Vec<OsString>) {
+    TEST_ARGS.get_or_init(|| args);
+}
+
+/// The arguments that lead a child of this child to its test; `None` when this is none.
+pub(crate) fn test_args() -> Option<Vec<OsString>> {
+    TEST_ARGS.get().cloned()
+}
 
 pub(crate) fn set_main() {
     MAIN.store(true, Ordering::Relaxed);

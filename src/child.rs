@@ -5,11 +5,13 @@ use std::task::Poll;
 
 use tractor_core::msg::SpawnSpec;
 use tractor_core::msg::codec::RuntimeVars;
-use tractor_core::{Config, Text};
+use tractor_core::{Address, Config, Text};
 use tractor_executors::Executor;
 use tractor_transports::{Transport, uds};
 
+use crate::ambient;
 use crate::current::{self, Identity};
+use crate::discovery;
 use crate::driver::Driver;
 use crate::endpoint::Table;
 use crate::error::{Error, Result, to_wire};
@@ -45,7 +47,11 @@ fn boot(link: os::ChildLink) -> Result<(Arc<Shared>, Driver)> {
     config.uuid = Some(uuid_text(link.nonce));
     config.pid = u64::from(std::process::id());
     let transports: Vec<Arc<dyn Transport>> = vec![Arc::new(uds::Uds::new())];
-    let settings = Settings::default();
+    let settings = Settings {
+        mute_children: ambient::test_args().is_some(),
+        child_args: ambient::test_args().unwrap_or_default(),
+        ..Settings::default()
+    };
     let shared = Shared::new(Parts { config, executor, transports, settings });
     current::register(&shared);
     let mut driver = Driver::new(shared.clone());
@@ -76,7 +82,7 @@ fn serve(shared: &Arc<Shared>, driver: Driver) -> i32 {
     let identity = Identity { actor: shared.clone(), task: "main".into(), dialog: None };
     let task = identity.scope(async {
         if let Some(spec) = spec(shared).await {
-            if let Err(error) = set_up(shared, &spec) {
+            if let Err(error) = set_up(shared, &spec).await {
                 return refuse(shared, &error);
             }
         }
@@ -108,7 +114,7 @@ async fn spec(shared: &Arc<Shared>) -> Option<SpawnSpec> {
     .await
 }
 
-fn set_up(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<()> {
+async fn set_up(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<()> {
     let vars = RuntimeVars::decode(&spec.runtime_vars)
         .map_err(|e| Error::config(format!("the parent's runtime variables: {e}")))?;
     let level = vars.loglevel.as_ref().map(Text::as_str);
@@ -121,9 +127,30 @@ fn set_up(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<()> {
         root_addrs: vars.root_addrs.clone(),
     });
     shared.inherit(level);
+    let addrs = bind(shared, spec)?;
+    discovery::register(shared, &addrs).await?;
     // To be ending already is no error: nothing more will be asked of us.
-    let _ = shared.command(|inner, now| inner.core.booted(now, Vec::new()));
+    let _ = shared.command(|inner, now| inner.core.booted(now, addrs));
     Ok(())
+}
+
+/// The socket of the actor of this name and process, beside the registry's.
+pub(crate) fn own_address(registry: &[Address], name: &str, pid: u32) -> Option<Address> {
+    registry.iter().find_map(|addr| match addr {
+        Address::Uds { dir, .. } => {
+            let file = os::rtdir::socket_file(dir, &format!("{name}@{pid}"));
+            Some(Address::Uds { dir: dir.clone(), file })
+        }
+        _ => None,
+    })
+}
+
+/// Listens beside the registry's socket, or where the parent said.
+fn bind(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<Vec<Address>> {
+    let own = own_address(&spec.reg_addrs, shared.uid.name.as_str(), std::process::id());
+    let own = own.map(|addr| vec![addr]);
+    let wanted = spec.bind_addrs.clone().or(own).unwrap_or_default();
+    wanted.iter().map(|addr| shared.listen(addr)).collect()
 }
 
 /// Reports to the parent why this actor can't begin.

@@ -71,10 +71,13 @@ impl Driver {
         }
     }
 
-    /// Adds a listener, before the driver runs.
-    pub(crate) fn listen(&mut self, listener: Box<dyn Listener>) {
-        self.shared.ready.wake(Source::Listener(self.listeners.len()));
-        self.listeners.push(listener);
+    /// Takes new listeners over.
+    fn take_listeners(&mut self) {
+        let listeners = std::mem::take(&mut self.shared.lock().listeners);
+        for listener in listeners {
+            self.shared.ready.wake(Source::Listener(self.listeners.len()));
+            self.listeners.push(listener);
+        }
     }
 
     /// Watches the root's signals, before the driver runs.
@@ -314,8 +317,10 @@ impl Driver {
                 },
             }
         };
+        let pid = watched.process.pid();
         self.processes.remove(&child);
         self.wakers.remove(&Source::Child(child));
+        self.sweep_socket(child, pid);
         let status = match status {
             os::ExitStatus::Code(code) => tractor_core::supervise::ExitStatus::Code(code),
             os::ExitStatus::Signal { signal, .. } => {
@@ -324,6 +329,20 @@ impl Driver {
             os::ExitStatus::Unknown => tractor_core::supervise::ExitStatus::Unknown,
         };
         self.fact(Input::ChildExited { child, status });
+    }
+
+    /// Removes the socket of a child that is gone: one that was killed could not.
+    fn sweep_socket(&self, child: ChildId, pid: u32) {
+        let Some(tree) = self.shared.tree.get() else { return };
+        let name = {
+            let inner = self.shared.lock();
+            inner.children.get(&child).map(|c| c.name.clone()).unwrap_or_default()
+        };
+        let addr = crate::child::own_address(&tree.registry_addrs, &name, pid);
+        if let Some(path) = addr.and_then(|addr| addr.uds_path()) {
+            // Mostly it is not there: the child removed it, or never bound it.
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     fn look_at_signals(&mut self) {

@@ -184,11 +184,6 @@ pub(crate) struct ArgsError {
 }
 
 impl ArgsError {
-    /// The endpoint that was called.
-    pub(crate) fn endpoint(&self) -> &EndpointPath {
-        &self.endpoint
-    }
-
     /// Where in the arguments: `config.layers[2]`, or empty for the arguments as a whole.
     pub(crate) fn path(&self) -> &str {
         self.error.path()
@@ -304,7 +299,7 @@ impl From<&'static str> for Module {
     }
 }
 
-/// The module in which it is written, as a [`Module`](crate::endpoint::Module).
+/// The module in which it is written, as a [`Module`].
 ///
 /// ```
 /// mod workers {

@@ -278,6 +278,12 @@ impl ErrorGroup {
     }
 }
 
+impl fmt::Debug for ErrorGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.errors()).finish()
+    }
+}
+
 impl Error {
     /// The text for people and the wire's type name.
     pub fn type_name(&self) -> &str {

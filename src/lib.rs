@@ -26,10 +26,10 @@
 //! | you want to | see |
 //! |---|---|
 //! | spawn processes | [`open_nursery`], [`ActorNursery`], [`ActorBuilder`] |
-//! | call and stream | [`Portal`], [`context`], [`MsgStream`] |
+//! | call and stream | [`Portal`], [`mod@context`], [`MsgStream`] |
 //! | structure tasks inside an actor | [`scope`] |
 //! | know what failed | [`Error`] |
-//! | embed it in a program | [`init`], [`open_root_actor`], [`RootConfig`] |
+//! | embed it in a program | [`init()`], [`open_root_actor`], [`RootConfig`] |
 //! | test a program of actors | [`test`](macro@test) |
 
 extern crate self as tractor;
@@ -39,6 +39,7 @@ mod boxes;
 mod child;
 pub mod context;
 mod current;
+mod discovery;
 mod driver;
 pub mod endpoint;
 mod entry;
@@ -59,6 +60,7 @@ mod testing;
 mod wait;
 
 pub use context::{Context, ParentContext, current_ctx};
+pub use discovery::{find_actor, get_registry, query_actor, wait_for_actor};
 pub use endpoint::{Exposed, Module};
 pub use error::{ActorFailed, BoxError, Error, Raise, RemoteError, Result};
 pub use init::{init, init_exposing};

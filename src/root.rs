@@ -255,7 +255,7 @@ fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, os::TreeDir)> {
     let shared = Shared::new(Parts { config: core, executor, transports, settings });
     shared.use_table(table);
     let mut driver = Driver::new(shared.clone());
-    let addrs = listen(&shared, &mut driver, &config, &tree_dir)?;
+    let addrs = listen(&shared, &config, &tree_dir)?;
     if config.signals.unwrap_or_else(ambient::signals) {
         driver.watch_signals(os::RootSignals::install()?)?;
     }
@@ -268,7 +268,6 @@ fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, os::TreeDir)> {
 /// Binds the registry's addresses.
 fn listen(
     shared: &Arc<Shared>,
-    driver: &mut Driver,
     config: &RootConfig,
     tree_dir: &os::TreeDir,
 ) -> Result<Vec<Address>> {
@@ -279,13 +278,7 @@ fn listen(
     };
     let mut bound = Vec::new();
     for addr in wanted {
-        let transport = shared.transports.iter().find(|t| t.serves(&addr));
-        let transport = transport.ok_or_else(|| {
-            Error::config(format!("no transport serves the registry address {addr}"))
-        })?;
-        let listener = transport.listen(&shared.executor, &addr)?;
-        bound.push(listener.local_addr());
-        driver.listen(listener);
+        bound.push(shared.listen(&addr)?);
     }
     Ok(bound)
 }

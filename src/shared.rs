@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     /// For the driver.
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) spawned: Vec<SpawnReport>,
+    /// Listeners for the driver to take over.
+    pub(crate) listeners: Vec<Box<dyn tractor_transports::Listener>>,
     /// A child's instructions, once they came.
     pub(crate) spec: Option<tractor_core::msg::SpawnSpec>,
     /// Why this actor is to end, once it is.
@@ -162,6 +164,7 @@ impl Shared {
             cancel_answers: HashMap::new(),
             effects: VecDeque::new(),
             spawned: Vec::new(),
+            listeners: Vec::new(),
             spec: None,
             ending: None,
             ended: false,
@@ -199,6 +202,21 @@ impl Shared {
     /// What a child's own children inherit from its instructions.
     pub(crate) fn inherit(&self, loglevel: Option<&str>) {
         self.inherited_level.get_or_init(|| loglevel.map(str::to_owned));
+    }
+
+    /// Binds an address, which the driver listens on from now on.
+    ///
+    /// # Errors
+    /// When no transport serves the address, or it can't be bound.
+    pub(crate) fn listen(&self, addr: &tractor_core::Address) -> Result<tractor_core::Address> {
+        let transport = self.transports.iter().find(|t| t.serves(addr)).ok_or_else(|| {
+            crate::error::Error::config(format!("no transport serves the address {addr}"))
+        })?;
+        let listener = transport.listen(&self.executor, addr)?;
+        let bound = listener.local_addr();
+        self.lock().listeners.push(listener);
+        self.ready.wake_driver();
+        Ok(bound)
     }
 
     /// The log level for children that are given none.

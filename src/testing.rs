@@ -1,12 +1,13 @@
 //! What `#[tractor::test]` runs a test with.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tractor_executors::Executor;
 
-use crate::ambient::WithRoot;
+use crate::ambient::{self, WithRoot};
 use crate::root::RootConfig;
 use crate::{current, init};
 
@@ -29,6 +30,11 @@ impl TestSpec {
             None => self.name.to_owned(),
         }
     }
+
+    /// The arguments that lead the test harness of a child to this very test.
+    fn child_args(&self) -> Vec<OsString> {
+        vec![self.path().into(), "--exact".into(), "--nocapture".into()]
+    }
 }
 
 /// Runs a test. Its children are the same binary, told to run this very test, which leads them here
@@ -40,12 +46,13 @@ pub fn run_test<F: Future>(spec: TestSpec, body: impl FnOnce() -> F) -> F::Outpu
     if std::env::var_os(crate::os::MARKER_ENV).is_some() {
         // The harness's own stdout is muted; what the actor prints goes where people look.
         let _ = rustix::stdio::dup2_stdout(rustix::stdio::stderr());
+        ambient::set_test_args(spec.child_args());
     }
     init::init();
     let executor: Arc<dyn Executor> = test_executor();
     let dir = TestDir::create(&spec);
     let mut config = RootConfig::named("root").runtime_dir(dir.0.clone());
-    config.child_args = vec![spec.path().into(), "--exact".into(), "--nocapture".into()];
+    config.child_args = spec.child_args();
     config.mute_children = true;
     config.executor = Some(executor.clone());
     let limit = Limit { executor: executor.clone(), spec };

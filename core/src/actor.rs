@@ -422,6 +422,11 @@ impl Actor {
         self.channels.get(conn).and_then(|c| c.peer.as_ref())
     }
 
+    /// Whether there is such a connection, in any phase but closed.
+    pub fn is_known(&self, conn: ConnId) -> bool {
+        self.channels.get(conn).is_some_and(|c| !c.is_ended())
+    }
+
     /// The open connections and their peers.
     pub fn peers(&self) -> impl Iterator<Item = (ConnId, &Aid)> {
         let open = self.channels.iter().filter(|(_, c)| c.is_open());

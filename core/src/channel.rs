@@ -62,6 +62,7 @@ pub enum Phase {
 
 /// What a message is about, once the connection let it in.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "as `Msg`: it lives for one walk down the hall")]
 pub(crate) enum Admitted {
     /// The peer introduced itself.
     Peer,

@@ -24,6 +24,7 @@ use crate::shared::{Shared, SpawnReport};
 impl Driver {
     /// Performs effects and writes, until there is nothing of either.
     pub(super) fn perform(&mut self) {
+        self.take_listeners();
         loop {
             self.attach_spawned();
             let effect = self.shared.lock().effects.pop_front();

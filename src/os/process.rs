@@ -13,8 +13,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+#[cfg(test)]
 use std::time::{Duration, Instant};
 
+#[cfg(test)]
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 pub(crate) use rustix::process::Signal;
@@ -120,6 +122,7 @@ impl Process {
     ///
     /// # Errors
     /// When the system refuses to tell.
+    #[cfg(test)]
     pub(crate) fn wait_for(&self, limit: Duration) -> io::Result<Option<ExitStatus>> {
         let deadline = Instant::now() + limit;
         loop {
@@ -133,6 +136,7 @@ impl Process {
     }
 
     /// The last of what it wrote to its standard output, empty unless that is captured.
+    #[expect(dead_code, reason = "no public report shows it yet")]
     pub(crate) fn stdout_tail(&self) -> String {
         self.streams.stdout.as_deref().map(Stream::tail).unwrap_or_default()
     }
@@ -146,6 +150,7 @@ impl Process {
 
 impl ExitStatus {
     /// Whether the process exited by itself with code 0.
+    #[cfg(test)]
     pub(crate) fn success(self) -> bool {
         self == Self::Code(0)
     }
@@ -255,6 +260,7 @@ impl Exit {
 }
 
 /// Blocks until a descriptor is readable or hung up, or `limit` has passed.
+#[cfg(test)]
 fn wait_readable(fd: &OwnedFd, limit: Duration) -> io::Result<()> {
     let limit = Timespec::try_from(limit).ok();
     match poll(&mut [PollFd::new(fd, PollFlags::IN)], limit.as_ref()) {

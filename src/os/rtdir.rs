@@ -100,6 +100,7 @@ impl TreeDir {
     }
 
     /// Where it is.
+    #[cfg(test)]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -252,7 +253,7 @@ fn path_text(path: &Path) -> io::Result<String> {
 }
 
 /// The file name of a socket in `dir`.
-fn socket_file(dir: &str, name: &str) -> String {
+pub(crate) fn socket_file(dir: &str, name: &str) -> String {
     let room = SOCKET_PATH_MAX.saturating_sub(dir.len() + 1 + SOCKET_SUFFIX.len());
     // `~` is the sign of a hash, so that no plain name can be one.
     if name.is_empty() || name.len() > room || name.starts_with('~') || name.contains(['/', '\0']) {

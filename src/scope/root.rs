@@ -95,10 +95,6 @@ impl Root {
         self.lock().running
     }
 
-    pub(crate) fn executor(&self) -> &Arc<dyn Executor> {
-        &self.executor
-    }
-
     pub(crate) fn budget(&self) -> Duration {
         self.budget
     }

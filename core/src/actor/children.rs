@@ -351,6 +351,11 @@ impl Actor {
         self.children.get(id).map(|c| &c.uid)
     }
 
+    /// The link to a child.
+    pub fn child_conn(&self, id: ChildId) -> Option<ConnId> {
+        self.children.get(id).map(|c| c.conn)
+    }
+
     /// A name that no child of ours has: `base`, or `base_2`, ...
     pub fn free_child_name(&self, base: &str) -> String {
         let taken = |name: &str| self.children.iter().any(|(_, c)| c.uid.name == *name);

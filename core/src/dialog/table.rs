@@ -57,7 +57,7 @@ use Phase::{AwaitAck, AwaitEnd, AwaitStarted, Done};
 use Side::{Callee, Caller};
 
 /// What `side` of a dialog of this type does with a message. Whether items may flow is asked of
-/// [`Rx`](super::flow::Rx) besides.
+/// [`flow`](super::flow) besides.
 pub const fn recv(side: Side, func: FuncType, phase: Phase, kind: Kind) -> Cell {
     match (side, phase, kind, func) {
         (_, Done, _, _) => Skip,

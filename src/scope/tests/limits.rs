@@ -1,6 +1,7 @@
 //! Timeouts, budgets, and who catches.
 
 use super::*;
+use crate::scope::current::current_root;
 
 #[test]
 fn move_on_after_cuts_a_foreign_future() {

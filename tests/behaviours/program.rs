@@ -1,0 +1,130 @@
+//! A program as a user runs it: its output, its exit code, and what it left behind.
+
+use std::ffi::OsStr;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+/// Names a run in the environment of all its processes, so that they are found in `/proc` whatever
+/// else runs at the same time.
+const RUN_ENV: &str = "TRACTOR_TEST_RUN";
+
+/// No program here has more than a second's work to do; the rest is for a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// A program that runs.
+pub struct Running {
+    name: String,
+    run: String,
+    pid: Pid,
+    output: Receiver<std::process::Output>,
+}
+
+/// A program that has ended, having left no process behind.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+}
+
+/// An example of this package, built beside the test: `target/<profile>/examples`.
+pub fn example(name: &str) -> Command {
+    let mut path: PathBuf = std::env::current_exe().unwrap();
+    path.pop(); // this test's own file
+    path.set_file_name("examples");
+    path.push(name);
+    assert!(path.exists(), "{} is built by `cargo test`", path.display());
+    Command::new(path)
+}
+
+/// Starts a program as a process group of its own.
+pub fn start(mut command: Command) -> Running {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let run = format!("{}-{count}", std::process::id());
+    command.env(RUN_ENV, &run).env_remove("RUST_BACKTRACE").process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child: Child = command.spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    let (send, output) = channel();
+    std::thread::spawn(move || send.send(child.wait_with_output().unwrap()));
+    Running { name: format!("{command:?}"), run, pid, output }
+}
+
+/// Runs a program to its end.
+pub fn run(command: Command) -> Ended {
+    start(command).ended()
+}
+
+impl Running {
+    /// Signals this one process, not its children.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid, signal).unwrap();
+    }
+
+    /// Waits for the program's end, which also is the end of whoever holds its outputs.
+    ///
+    /// # Panics
+    /// When it takes too long, or when a process of the run is left.
+    pub fn ended(self) -> Ended {
+        let output = match self.output.recv_timeout(LIMIT) {
+            Ok(output) => output,
+            Err(RecvTimeoutError::Disconnected) => panic!("{}: waiting failed", self.name),
+            Err(RecvTimeoutError::Timeout) => {
+                let left = processes_of(&self.run);
+                let _ = kill_process_group(self.pid, Signal::KILL);
+                panic!("{} runs for more than {LIMIT:?}; its processes: {left:#?}", self.name);
+            }
+        };
+        let left = processes_of(&self.run);
+        assert!(left.is_empty(), "{} left processes behind: {left:#?}", self.name);
+        Ended {
+            status: output.status,
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The processes of the run: pid and command line.
+    pub fn processes(&self) -> Vec<String> {
+        processes_of(&self.run)
+    }
+}
+
+fn processes_of(run: &str) -> Vec<String> {
+    let wanted = format!("{RUN_ENV}={run}");
+    let is_ours = |pid: &OsStr| {
+        let environ = std::fs::read(PathBuf::from("/proc").join(pid).join("environ"));
+        environ.is_ok_and(|env| env.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes()))
+    };
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries
+        .filter(|entry| is_ours(&entry.file_name()))
+        .map(|entry| {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            format!("{} {line}", entry.file_name().to_string_lossy())
+        })
+        .collect()
+}
+
+/// What to look at when an assertion on a program fails.
+impl std::fmt::Debug for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let signal = self.status.signal();
+        let code = self.status.code();
+        write!(f, "code {code:?}, signal {signal:?}\n--- stdout\n{}", self.stdout)?;
+        write!(f, "--- stderr\n{}", self.stderr)
+    }
+}

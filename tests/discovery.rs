@@ -1,0 +1,73 @@
+//! Actors find one another by name, at any depth, over the tree's own sockets.
+
+use tractor::{Result, current_actor, find_actor, get_registry, open_nursery, wait_for_actor};
+
+#[tractor::rpc]
+async fn who() -> String {
+    current_actor().map(|a| a.name().to_owned()).unwrap_or_default()
+}
+
+/// Starts a grandchild, and keeps it until it is cancelled.
+#[tractor::context]
+async fn keep_grandchild(ctx: tractor::Context<(), (), ()>, name: String) -> Result<()> {
+    open_nursery(async |an| {
+        an.start_actor(name).enable(tractor::module!()).await?;
+        ctx.started(()).await
+    })
+    .await
+}
+
+#[tractor::rpc]
+async fn ask_other(name: String) -> Result<(String, String)> {
+    wait_for_actor(&name, async |portal| {
+        let link = portal.link().unwrap_or("none").to_owned();
+        Ok((portal.run(who {}).await?, link))
+    })
+    .await
+}
+
+#[tractor::test]
+async fn nobody_is_found() {
+    open_nursery(async |_| find_actor("nobody", async |portal| Ok(portal.is_none())).await)
+        .await
+        .map(|none| assert!(none))
+        .unwrap();
+}
+
+#[tractor::test]
+async fn siblings_find_each_other_over_uds() {
+    open_nursery(async |an| {
+        let a = an.start_actor("a").enable(tractor::module!()).await?;
+        an.start_actor("b").enable(tractor::module!()).await?;
+        let (name, link) = a.run(ask_other { name: "b".into() }).await?;
+        assert_eq!((name.as_str(), link.as_str()), ("b", "uds"));
+        assert_eq!(get_registry().await?.len(), 3);
+        an.cancel().await
+    })
+    .await
+    .unwrap();
+}
+
+#[tractor::test]
+async fn a_grandchild_registers_and_its_record_goes_with_it() {
+    open_nursery(async |an| {
+        let mid = an.start_actor("mid").enable(tractor::module!()).await?;
+        mid.open_context(keep_grandchild { name: "leaf".into() }, async |ctx, ()| {
+            let name = find_actor("leaf", async |portal| {
+                let portal = portal.expect("the grandchild is ready, so it is registered");
+                assert_eq!(portal.link(), Some("uds"));
+                portal.run(who {}).await
+            })
+            .await?;
+            assert_eq!(name, "leaf");
+            ctx.cancel().await
+        })
+        .await?;
+        let left: Vec<String> =
+            get_registry().await?.iter().map(|(uid, _)| uid.name.to_string()).collect();
+        assert_eq!(left, ["mid", "root"]);
+        an.cancel().await
+    })
+    .await
+    .unwrap();
+}

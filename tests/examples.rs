@@ -1,0 +1,113 @@
+//! Every example, run as a user runs it: what it prints, its exit code, and that it leaves nothing
+//! behind.
+
+#![allow(clippy::unwrap_used, dead_code, reason = "the helpers are test code, shared by others")]
+
+#[path = "behaviours/program.rs"]
+mod program;
+
+use program::{Ended, example, run};
+
+/// Runs an example that succeeds and has nothing to say on stderr.
+fn stdout_of(name: &str) -> String {
+    let ended = run(example(name));
+    assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
+    ended.stdout
+}
+
+#[test]
+fn quickstart_asks_its_question() {
+    assert_eq!(stdout_of("quickstart"), "have you ever been in a process?\n");
+}
+
+#[test]
+fn nested_tree_shows_three_levels() {
+    let expected = "\
+root
+  root.left, a child of root
+    root.left.left, a child of root.left
+      root.left.left.left, a child of root.left.left
+      root.left.left.right, a child of root.left.left
+    root.left.right, a child of root.left
+      root.left.right.left, a child of root.left.right
+      root.left.right.right, a child of root.left.right
+  root.right, a child of root
+    root.right.left, a child of root.right
+      root.right.left.left, a child of root.right.left
+      root.right.left.right, a child of root.right.left
+    root.right.right, a child of root.right
+      root.right.right.left, a child of root.right.right
+      root.right.right.right, a child of root.right.right
+all gone
+";
+    assert_eq!(stdout_of("nested_tree"), expected);
+}
+
+#[test]
+fn we_are_processes_crashes_and_takes_the_tree_along() {
+    let ended: Ended = run(example("we_are_processes"));
+    assert_eq!(ended.code(), Some(1), "{ended:?}");
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(lines.len(), cores + 2, "{ended:?}");
+    let mut pids = std::collections::BTreeSet::new();
+    for (n, line) in lines[..=cores].iter().enumerate() {
+        let (who, pid) = line.split_once(" is process ").unwrap();
+        let expected = if n == 0 { "root".to_owned() } else { format!("worker_{}", n - 1) };
+        assert_eq!(who, expected, "{ended:?}");
+        assert!(pids.insert(pid.parse::<u32>().unwrap()), "each is a process: {ended:?}");
+    }
+    assert_eq!(lines[cores + 1], format!("we are {} processes", cores + 1));
+    let report = ended.stderr.lines().last().unwrap();
+    let expected = "Error: panic: self-destructed, at examples/we_are_processes.rs:";
+    assert!(report.starts_with(expected), "{ended:?}");
+}
+
+#[test]
+fn remote_error_tells_what_and_where_and_how_it_came() {
+    let expected = "\
+42 is 42
+type:    ParseIntError
+message: invalid digit found in string
+source:  worker
+path:    worker -> supervisor
+";
+    assert_eq!(stdout_of("remote_error"), expected);
+}
+
+#[test]
+fn bidir_stream_adds_up() {
+    let expected = "\
+adding from 100
+sent 1, the sum is 101
+sent 2, the sum is 103
+sent 3, the sum is 106
+sent 4, the sum is 110
+sent 5, the sum is 115
+the result is 115
+";
+    assert_eq!(stdout_of("bidir_stream"), expected);
+}
+
+#[test]
+fn cancel_ends_a_task_an_actor_and_a_nursery() {
+    let expected = "\
+cancelling a task:
+  sleeper: cancelled by root
+  root: absorbed, the process lives on: true
+cancelling an actor:
+  root: its process was reaped: true
+cancelling a nursery:
+  root: children [\"a\", \"b\", \"c\"]
+  root: children []
+";
+    assert_eq!(stdout_of("cancel"), expected);
+}
+
+/// No clock, no randomness, no scheduler: the same seed prints the same.
+#[test]
+fn by_hand_is_deterministic() {
+    let first = stdout_of("by_hand");
+    assert_eq!(first, stdout_of("by_hand"));
+    assert!(first.lines().last().is_some_and(|line| line.contains("ended")), "{first}");
+}
