@@ -349,6 +349,15 @@ impl Error {
         }
     }
 
+    /// Whether a result is an error that cancellation must not mask: anything but the news of a
+    /// cancellation itself.
+    pub(crate) fn is_news<T>(result: &Result<T>) -> bool {
+        match result {
+            Ok(_) | Err(Error::Cancelled | Error::ContextCancelled(_)) => false,
+            Err(_) => true,
+        }
+    }
+
     /// Whether both are news of one and the same failure.
     fn is_same(&self, other: &Error) -> bool {
         match (self, other) {

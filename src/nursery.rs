@@ -68,7 +68,8 @@ where
     })?;
     let owner = Owner { shared: shared.clone(), id, closed: false };
     let nursery = ActorNursery { shared: shared.clone(), id };
-    scope::guarded(&block, async { body(nursery).await }, |ended| leave(owner, ended)).await
+    let task = async { body(nursery).await };
+    scope::guarded(&block, task, |ended| leave(owner, ended), Error::is_news).await
 }
 
 /// The nursery's life. Dropped before it closed, the children are ended in the background.

@@ -154,7 +154,7 @@ impl Portal {
             let first = started(&dialog).await?;
             body(ParentContext::new(raw), payload::decode(&first)?).await
         };
-        scope::guarded(&block, task, |ended| leave(&dialog, ended)).await
+        scope::guarded(&block, task, |ended| leave(&dialog, ended), Error::is_news).await
     }
 
     /// Asks the actor to end, as a whole, and waits until it said that it will, or is gone.

@@ -227,7 +227,7 @@ where
     let identity = Identity { actor: shared.clone(), task: "main".into(), dialog: None };
     let actor = Actor { shared: shared.clone() };
     let task = async { body(actor).await };
-    let guarded = scope::guarded(&block, task, |ended| leave(owner, ended));
+    let guarded = scope::guarded(&block, task, |ended| leave(owner, ended), Error::is_news);
     let top = CancelScope::new();
     let tree = shared.scopes.run(&top, guarded);
     identity.scope(tree).await.unwrap_or(Err(Error::Cancelled))

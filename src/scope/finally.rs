@@ -153,7 +153,8 @@ impl Drop for Owed {
 /// It is polled when an encloser becomes cancelled, and sees that in
 /// [`enclosing_cancelled`](super::enclosing_cancelled). Then this returns the cleanup's value;
 /// except when it was an encloser that cancelled the body: then it stays pending, and the encloser
-/// drops it in that very poll.
+/// drops it in that very poll, unless `keep` says that the value must not be lost: an error, which
+/// cancellation never masks.
 ///
 /// # Panics
 /// When polled while `scope` runs another body. A panic of the cleanup goes on.
@@ -165,6 +166,7 @@ pub(crate) fn guarded<B, C, F>(
     scope: &CancelScope,
     body: B,
     cleanup: C,
+    keep: fn(&F::Output) -> bool,
 ) -> impl Future<Output = F::Output> + use<B, C, F>
 where
     B: Future,
@@ -186,7 +188,7 @@ where
         let mut cleanup: Pin<Box<_>> = Box::pin(async move { cleanup(ended).await });
         let value = poll_fn(|cx| link.poll_cleanup(cx, |cx| cleanup.as_mut().poll(cx))).await;
         link.release_hold();
-        if cut {
+        if cut && !keep(&value) {
             poll_fn(|cx| link.park(cx)).await;
         }
         value

@@ -22,11 +22,16 @@ fn guard<B: Future>(
     body: B,
 ) -> impl Future<Output = &'static str> + use<B> {
     let log = log.clone();
-    guarded(scope, body, move |ended| async move {
-        log.add(format!("{name}:{}", how(&ended)));
-        slow(&log, name, time).await;
-        how(&ended)
-    })
+    guarded(
+        scope,
+        body,
+        move |ended| async move {
+            log.add(format!("{name}:{}", how(&ended)));
+            slow(&log, name, time).await;
+            how(&ended)
+        },
+        |_| false,
+    )
 }
 
 #[test]
@@ -103,7 +108,7 @@ fn a_cleanup_is_polled_when_an_encloser_is_cancelled() {
             log.add("seen");
         };
         let (scope, body) = (CancelScope::new(), async {});
-        guarded(&scope, body, cleanup).await;
+        guarded(&scope, body, cleanup, |()| false).await;
         log.add("after");
         pending::<()>().await;
     }));
@@ -227,10 +232,29 @@ fn a_cleanup_does_not_inherit_the_end_of_its_bodys_teardown() {
     let w = World::new();
     let scope = CancelScope::new().timeout(secs(1));
     let log = w.log.clone();
-    w.run(guarded(&scope, shield(sleep(secs(3))), async |_| {
-        sleep(secs(20)).await.unwrap();
-        let mut hang = Box::pin(finally(sleep(secs(90)), slow(&log, "c", secs(1))));
-        assert!(poll_once(hang.as_mut()).await.is_none());
-    }));
+    w.run(guarded(
+        &scope,
+        shield(sleep(secs(3))),
+        async |_| {
+            sleep(secs(20)).await.unwrap();
+            let mut hang = Box::pin(finally(sleep(secs(90)), slow(&log, "c", secs(1))));
+            assert!(poll_once(hang.as_mut()).await.is_none());
+        },
+        |()| false,
+    ));
     assert_eq!((w.log.take().as_str(), w.now(), w.root.lost()), ("c+ c-", secs(24), 0));
+}
+
+#[test]
+fn an_error_of_the_cleanup_is_not_masked() {
+    let w = World::new();
+    let scope = CancelScope::new();
+    let outer = CancelScope::new();
+    let body = guarded(&scope, pending::<()>(), async |_| Err::<(), _>("news"), Result::is_err);
+    let canceller = outer.clone();
+    let value = w.run(outer.run(async {
+        canceller.cancel();
+        body.await
+    }));
+    assert_eq!(value, Some(Some(Err("news"))));
 }

@@ -1,0 +1,144 @@
+//! The root's side: as many workers as asked for, each kept busy with files.
+
+use std::collections::VecDeque;
+use std::os::unix::ffi::OsStrExt as _;
+use std::sync::{Mutex, PoisonError};
+
+use serde_bytes::ByteBuf;
+use tractor::context::ParentContext;
+use tractor::{ActorNursery, Error, Portal, scope};
+
+use crate::files::{File, Unreadable, files};
+use crate::options::Options;
+use crate::output::Output;
+use crate::worker;
+
+/// Prints the digests of all files. Returns when that is done and all workers are gone.
+pub async fn run(options: &Options, output: &Output) -> tractor::Result<()> {
+    let work = Work::new(options, output);
+    tractor::open_nursery(async |an| {
+        scope::open_nursery(async |tasks| {
+            tasks.start_soon(output.show_progress(&options.path));
+            scope::open_nursery(async |slots| {
+                for n in 0..options.workers {
+                    slots.start_soon(slot(an.clone(), n, &work, options.restart));
+                }
+                Ok(())
+            })
+            .await?;
+            tasks.cancel(); // the progress bar, which would never end
+            Ok(())
+        })
+        .await
+    })
+    .await
+}
+
+/// Keeps one worker at work until there is none, or with `restart` one worker after the other.
+async fn slot(an: ActorNursery, n: usize, work: &Work<'_>, restart: bool) -> tractor::Result<()> {
+    let mut hand = Hand::default();
+    loop {
+        hand.died += 1;
+        match one_worker(&an, n, work, &mut hand, restart).await {
+            Err(Error::ActorFailed(failed)) if restart && hand.died < DEATHS_MAX => {
+                work.output.warn(&format!("{failed}; starting another"));
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// So many workers may die over the same file, or before their first one: then it isn't bad luck.
+const DEATHS_MAX: u32 = 5;
+
+async fn one_worker(
+    an: &ActorNursery,
+    n: usize,
+    work: &Work<'_>,
+    hand: &mut Hand,
+    restart: bool,
+) -> tractor::Result<()> {
+    let mut worker = an.start_actor(format!("worker-{n}")).enable_of::<worker::digests>();
+    if restart {
+        worker = worker.isolated(); // else its death is the end of all
+    }
+    let portal: Portal = worker.await?;
+    portal.open_context(worker::digests {}, async |ctx, ()| feed(ctx, work, hand).await).await?;
+    portal.cancel_actor().await
+}
+
+/// Gives the worker files and prints its digests, until nothing is left.
+async fn feed(
+    ctx: ParentContext<worker::digests>,
+    work: &Work<'_>,
+    hand: &mut Hand,
+) -> tractor::Result<()> {
+    let mut stream = ctx.open_stream().await?;
+    // What the worker before this one has left undone.
+    for file in &hand.files {
+        stream.send(name(file)).await?;
+    }
+    loop {
+        while hand.has_room() {
+            let Some(file) = work.next() else { break };
+            stream.send(name(&file)).await?;
+            hand.files.push_back(file);
+        }
+        if hand.files.is_empty() {
+            return Ok(());
+        }
+        let digest = stream.recv().await?;
+        // The worker answers in the order it was asked in.
+        let Some(file) = hand.files.pop_front() else { return Ok(()) };
+        hand.died = 0;
+        work.output.digest(&file, &digest).await?;
+    }
+}
+
+/// A name is bytes, in whatever encoding.
+fn name(file: &File) -> ByteBuf {
+    ByteBuf::from(file.path.as_os_str().as_bytes())
+}
+
+/// The files that a worker was given and that aren't done, in that order.
+#[derive(Default)]
+struct Hand {
+    files: VecDeque<File>,
+    /// How many workers died since the last digest.
+    died: u32,
+}
+
+impl Hand {
+    /// Enough to keep a worker busy while its last digest is on the way, and little enough that
+    /// others get their share of large files.
+    fn has_room(&self) -> bool {
+        let bytes: u64 = self.files.iter().map(|file| file.len).sum();
+        self.files.len() < HAND_FILES_MAX && bytes < HAND_BYTES_MAX
+    }
+}
+
+const HAND_FILES_MAX: usize = 32;
+const HAND_BYTES_MAX: u64 = 8 << 20;
+
+/// The files nobody was given yet.
+struct Work<'a> {
+    files: Mutex<Box<dyn Iterator<Item = Result<File, Unreadable>> + Send>>,
+    output: &'a Output,
+}
+
+impl<'a> Work<'a> {
+    fn new(options: &Options, output: &'a Output) -> Work<'a> {
+        Work { files: Mutex::new(Box::new(files(&options.path))), output }
+    }
+
+    /// The next file. What can't be read on the way there is told.
+    fn next(&self) -> Option<File> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match files.next()? {
+                Ok(file) => return Some(file),
+                Err(unreadable) => self.output.unreadable(&unreadable),
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The worker process: file names in, digests out.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use serde_bytes::{ByteArray, ByteBuf};
+use sha2::{Digest as _, Sha256};
+use tractor::{Context, scope};
+
+/// A SHA-256, or why there is none.
+pub type Digest = Result<ByteArray<32>, String>;
+
+/// Answers each file name with a digest, in the same order.
+///
+/// Reading blocks this process's only thread, as it has nothing else to do. But a cancel must not
+/// wait for a large file's end, hence the checkpoint between the pieces of a file.
+#[tractor::context]
+pub async fn digests(ctx: Context<(), Digest, ByteBuf>) -> tractor::Result<()> {
+    ctx.started(()).await?;
+    let mut stream = ctx.open_stream().await?;
+    let mut piece = vec![0; PIECE_LEN];
+    while let Some(name) = stream.next().await? {
+        let digest = digest(Path::new(OsStr::from_bytes(&name)), &mut piece).await?;
+        stream.send(digest).await?;
+    }
+    Ok(())
+}
+
+/// How much is hashed between two checkpoints: about a millisecond's worth.
+const PIECE_LEN: usize = 1 << 20;
+
+/// The outer error is the end of this worker, the inner one that of this file only.
+async fn digest(path: &Path, piece: &mut [u8]) -> tractor::Result<Digest> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let mut sha = Sha256::new();
+    loop {
+        match file.read(piece) {
+            Ok(0) => return Ok(Ok(ByteArray::new(sha.finalize().into()))),
+            Ok(len) => sha.update(&piece[..len]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Ok(Err(error.to_string())),
+        }
+        scope::checkpoint().await?;
+    }
+}
