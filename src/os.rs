@@ -32,7 +32,6 @@
 pub(crate) mod child;
 pub(crate) mod marker;
 pub(crate) mod output;
-#[cfg(test)]
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod rtdir;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct RootConfig {
     pub(crate) loglevel: Option<String>,
     pub(crate) child_args: Vec<OsString>,
     pub(crate) mute_children: bool,
+    /// Where a test finds the roots that were opened in it.
+    pub(crate) opened: Option<Arc<Mutex<Vec<Arc<Shared>>>>>,
 }
 
 impl Default for RootConfig {
@@ -69,6 +71,7 @@ impl RootConfig {
             loglevel: None,
             child_args: Vec::new(),
             mute_children: false,
+            opened: None,
         }
     }
 
@@ -215,8 +218,12 @@ where
         return Err(Error::Misuse(Misuse::RootInsideActor));
     }
     crate::panics::watch();
+    let opened = config.opened.clone();
     let (shared, driver, tree_dir) = boot(config)?;
     current::register(&shared);
+    if let Some(opened) = opened {
+        opened.lock().unwrap_or_else(PoisonError::into_inner).push(shared.clone());
+    }
     shared.executor.spawn(Box::pin(driver.run()));
     let block = CancelScope::new();
     shared.command(|inner, _| {

@@ -2,14 +2,15 @@
 
 use std::ffi::OsString;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tractor_executors::Executor;
 
 use crate::ambient::{self, WithRoot};
-use crate::root::RootConfig;
-use crate::{current, init};
+use crate::root::{RootConfig, over};
+use crate::shared::Shared;
+use crate::{current, init, os};
 
 /// One test, as the macro knows it.
 #[derive(Clone, Copy, Debug)]
@@ -55,10 +56,42 @@ pub fn run_test<F: Future>(spec: TestSpec, body: impl FnOnce() -> F) -> F::Outpu
     config.child_args = spec.child_args();
     config.mute_children = true;
     config.executor = Some(executor.clone());
+    let opened = Opened::default();
+    config.opened = Some(opened.clone());
     let limit = Limit { executor: executor.clone(), spec };
-    let output = init::block_on(executor.as_ref(), limit.run(WithRoot::new(config, body())));
+    let test = async {
+        let output = WithRoot::new(config, body()).await;
+        settle(&opened).await;
+        output
+    };
+    let output = init::block_on(executor.as_ref(), limit.run(test));
+    check_processes(&spec);
     dir.check_empty();
     output
+}
+
+/// The roots that a test opened.
+type Opened = Arc<Mutex<Vec<Arc<Shared>>>>;
+
+/// Waits for the roots that the test dropped: they end in the background. The test's limit bounds
+/// it. Then no descriptor of theirs is open.
+async fn settle(opened: &Opened) {
+    let roots = std::mem::take(&mut *opened.lock().unwrap_or_else(PoisonError::into_inner));
+    for root in roots {
+        over(&root).await;
+        let open = root.lock().conns.len();
+        assert_eq!(open, 0, "the tree of {} left connections open", root.uid);
+    }
+}
+
+/// Fails the test when a process of its trees is left: they all carry the test's path.
+fn check_processes(spec: &TestSpec) {
+    let path = spec.path();
+    let left: Vec<_> = os::probe::process_tree(std::process::id())
+        .into_iter()
+        .filter(|process| process.cmdline.contains("_subactor[") && process.cmdline.contains(&path))
+        .collect();
+    assert!(left.is_empty(), "the test left processes behind: {left:?}");
 }
 
 /// Each test has an executor of its own, on its own thread.

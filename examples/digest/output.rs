@@ -92,8 +92,17 @@ impl Output {
         }
         let mut uncounted = files(path).flatten();
         loop {
-            self.lock().count(uncounted.by_ref().take(256)).draw();
-            scope::sleep(REDRAW).await?;
+            // In pieces, as the digests must not wait for it.
+            let piece: Vec<File> = uncounted.by_ref().take(1024).collect();
+            {
+                let mut state = self.lock();
+                piece.iter().for_each(|file| state.found.add(file));
+                state.draw();
+            }
+            match piece.is_empty() {
+                true => scope::sleep(REDRAW).await?,
+                false => scope::checkpoint().await?,
+            }
         }
     }
 
