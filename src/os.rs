@@ -12,7 +12,7 @@
 //! | [`child`] | the child's first acts, and its death with its parent | `tractor-lifeline` |
 //! | [`signals`] | SIGINT and SIGTERM of the root | |
 //! | [`rtdir`] | the directory that holds a tree's sockets | |
-//! | [`probe`] | looking at processes and descriptors, for tests | |
+//! | `probe` | looking at processes and descriptors, for tests | |
 //!
 //! ```text
 //!   parent                                          child

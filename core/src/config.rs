@@ -48,13 +48,13 @@ pub struct Config {
     pub dialogs_max: usize,
     /// `Start`s kept while this actor boots. Over it: answered with `Error`.
     pub queued_starts_max: usize,
-    /// Late and unknown messages per connection. Over it: the connection ends.
+    /// Messages for dialogs that never were, per connection. Over it: the connection ends.
     pub strays_max: u32,
     /// Bytes in a connection's data lane before senders of stream items wait.
     pub lane_bytes_max: usize,
-    /// Bytes and messages of replies a peer may leave unread...
+    /// Bytes that a peer may leave unread...
     pub unread_bytes_max: usize,
-    /// ...for so long. After it: the connection ends.
+    /// ...for so long without any progress. After it: the connection ends.
     pub unread_timeout: Duration,
     /// Credit of one direction of a stream once its receiver opened it: items...
     pub window_items: u32,

@@ -117,7 +117,7 @@ pub enum Violation {
     NotNegotiated,
     /// `Start` with the name of a live dialog (§6.1).
     DuplicateCid,
-    /// More late and unknown messages than the budget allows (§6.9).
+    /// More messages for dialogs that never were than the budget allows (§6.9).
     TooManyStrays,
     /// The peer left its replies unread for too long (§8).
     NotReading,

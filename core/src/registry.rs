@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! R1  A record that came over a lease connection goes when that connection goes.   (protocol §6.6)
-//! R2  Only its owner changes a record; anybody else's report only marks it doubtful. (§6.6)
+//! R2  Only its owner changes a record. A report that nobody answers there drops a base peer's,
+//!     and never a leased one.                                                        (§6.6)
 //! R3  Every waiter is answered once, or its connection is gone.                      (§6.6)
 
 use alloc::collections::BTreeMap;

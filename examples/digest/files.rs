@@ -6,25 +6,25 @@ use walkdir::{DirEntry, WalkDir};
 
 /// A file whose digest is wanted.
 #[derive(Debug)]
-pub struct File {
+pub(crate) struct File {
     /// As it is printed: what the user typed, and what comes below that.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its length in bytes when it was found.
-    pub len: u64,
+    pub(crate) len: u64,
 }
 
 /// What can't be had, and why.
 #[derive(Debug)]
-pub struct Unreadable {
+pub(crate) struct Unreadable {
     /// Where.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The system's words.
-    pub why: String,
+    pub(crate) why: String,
 }
 
 /// The regular files at and under `root`; symlinks are not followed. The tree is read while this is
 /// read, so a huge one needs no more memory than a small one.
-pub fn files(root: &Path) -> impl Iterator<Item = Result<File, Unreadable>> + Send + use<> {
+pub(crate) fn files(root: &Path) -> impl Iterator<Item = Result<File, Unreadable>> + Send + use<> {
     let walk = WalkDir::new(root).follow_root_links(false);
     walk.into_iter().filter_map(|entry| match entry {
         Ok(entry) if entry.file_type().is_file() => Some(file(entry)),

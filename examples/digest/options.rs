@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The short help.
-pub const USAGE: &str = "\
+pub(crate) const USAGE: &str = "\
 usage: digest [--workers N] [--restart] [--] PATH
   Prints the SHA-256 of PATH, or of the files under it, as sha256sum does.
   --workers N  so many processes; one per core by default
@@ -12,18 +12,18 @@ usage: digest [--workers N] [--restart] [--] PATH
 
 /// A command line that makes sense.
 #[derive(Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// A file or a directory.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// How many worker processes: at least 1.
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// Whether workers that die are replaced.
-    pub restart: bool,
+    pub(crate) restart: bool,
 }
 
 /// What a command line says.
 #[derive(Debug)]
-pub enum Parsed {
+pub(crate) enum Parsed {
     /// Do it.
     Run(Options),
     /// Explain yourself.
@@ -34,7 +34,7 @@ pub enum Parsed {
 
 impl Options {
     /// Reads the arguments, without the program's name.
-    pub fn parse(args: impl Iterator<Item = OsString>) -> Parsed {
+    pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Parsed {
         let mut paths = Vec::new();
         let mut options = Options { path: PathBuf::new(), workers: cores(), restart: false };
         let mut args = args;

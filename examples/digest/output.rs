@@ -15,7 +15,7 @@ use crate::worker::Digest;
 
 /// Where everything goes. All tasks share it.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     /// Whether there is a progress bar.
     bar: bool,
     state: Mutex<State>,
@@ -46,12 +46,12 @@ impl Amount {
 
 impl Output {
     /// The bar is for people only: without a terminal there is none.
-    pub fn new() -> Output {
+    pub(crate) fn new() -> Output {
         Output { bar: io::stderr().is_terminal(), state: Mutex::default() }
     }
 
     /// Prints a digest as soon as somebody reads.
-    pub async fn digest(&self, file: &File, digest: &Digest) -> tractor::Result<()> {
+    pub(crate) async fn digest(&self, file: &File, digest: &Digest) -> tractor::Result<()> {
         match digest {
             Ok(digest) => {
                 writable().await?;
@@ -69,24 +69,24 @@ impl Output {
     }
 
     /// Tells of a file that has no digest. The exit code will tell, too.
-    pub fn unreadable(&self, unreadable: &Unreadable) {
+    pub(crate) fn unreadable(&self, unreadable: &Unreadable) {
         self.quiet().failed += 1;
         complain(&format!("{:?}: {}", unreadable.path, unreadable.why));
     }
 
     /// Tells of something that is not the end.
-    pub fn warn(&self, text: &str) {
+    pub(crate) fn warn(&self, text: &str) {
         let _quiet = self.quiet();
         complain(text);
     }
 
     /// Takes the bar away. Whether each file has its digest.
-    pub fn finish(&self) -> bool {
+    pub(crate) fn finish(&self) -> bool {
         self.quiet().failed == 0
     }
 
     /// Counts what there is to do and draws the bar, for ever.
-    pub async fn show_progress(&self, path: &Path) -> tractor::Result<()> {
+    pub(crate) async fn show_progress(&self, path: &Path) -> tractor::Result<()> {
         if !self.bar {
             return Ok(());
         }
@@ -174,13 +174,13 @@ fn line(path: &Path, digest: &[u8]) -> Vec<u8> {
 }
 
 /// A line for the user on stdout.
-pub fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     // Who closed stdout does not want to know.
     let _ = writeln!(io::stdout(), "{text}");
 }
 
 /// A line for the user on stderr.
-pub fn complain(text: &str) {
+pub(crate) fn complain(text: &str) {
     eprint(&format!("digest: {text}\n"));
 }
 

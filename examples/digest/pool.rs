@@ -14,7 +14,7 @@ use crate::output::Output;
 use crate::worker;
 
 /// Prints the digests of all files. Returns when that is done and all workers are gone.
-pub async fn run(options: &Options, output: &Output) -> tractor::Result<()> {
+pub(crate) async fn run(options: &Options, output: &Output) -> tractor::Result<()> {
     let work = Work::new(options, output);
     tractor::open_nursery(async |an| {
         scope::open_nursery(async |tasks| {

@@ -11,14 +11,14 @@ use sha2::{Digest as _, Sha256};
 use tractor::{Context, scope};
 
 /// A SHA-256, or why there is none.
-pub type Digest = Result<ByteArray<32>, String>;
+pub(crate) type Digest = Result<ByteArray<32>, String>;
 
 /// Answers each file name with a digest, in the same order.
 ///
 /// Reading blocks this process's only thread, as it has nothing else to do. But a cancel must not
 /// wait for a large file's end, hence the checkpoint between the pieces of a file.
 #[tractor::context]
-pub async fn digests(ctx: Context<(), Digest, ByteBuf>) -> tractor::Result<()> {
+pub(crate) async fn digests(ctx: Context<(), Digest, ByteBuf>) -> tractor::Result<()> {
     ctx.started(()).await?;
     let mut stream = ctx.open_stream().await?;
     let mut piece = vec![0; PIECE_LEN];

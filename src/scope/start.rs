@@ -80,9 +80,9 @@ impl<V: Send> Handshake for Slot<V> {
     }
 }
 
-/// A bug in the child, hence not a value that anybody would match on.
+/// A bug in the child.
 fn never_started() -> Error {
-    Error::from_panic(Box::new("the task ended without calling `started`"))
+    Error::config("the task ended without calling `started`")
 }
 
 /// The starter's side. Dropped before the answer, it cancels the child.

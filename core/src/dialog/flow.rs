@@ -1,7 +1,8 @@
 //! The two directions of a stream: who may send how much, and what happens to too much.
 //!
 //! # Invariants
-//! F1  A receiver that gives credit never holds more than its window, plus one item. (§6.7)
+//! F1  A receiver that gives credit never holds more than its window, plus one item.
+//!                                                                          (protocol §6.7)
 //! F2  What was charged for an item is given back for it, once, when it is read.
 //! F3  After `Stopped` nothing is sent, or received, in that direction.
 

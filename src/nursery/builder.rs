@@ -1,0 +1,347 @@
+//! What a child is to be, and how it is started.
+
+use std::ffi::OsString;
+use std::future::{Future, IntoFuture};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tractor_core::msg::codec::RuntimeVars;
+use tractor_core::msg::{FuncType, SpawnSpec};
+use tractor_core::supervise::ChildConfig;
+use tractor_core::{Call, ChildId, Text};
+
+use super::{ActorNursery, RunHandle};
+use crate::boxes::ChildBox;
+use crate::endpoint::{Module, Named, Rpc};
+use crate::error::{Error, Misuse, Result};
+use crate::os;
+use crate::payload;
+use crate::portal::Portal;
+use crate::scope;
+use crate::shared::Shared;
+use crate::wait::wait;
+
+/// Where one of a child's output streams goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stdio {
+    /// To where ours goes.
+    #[default]
+    Inherit,
+    /// Nowhere.
+    Null,
+    /// Into a ring buffer of 16 KiB, whose end is in [`ActorFailed::stderr_tail`].
+    Capture,
+    /// Into that ring buffer, and on to ours.
+    Tee,
+}
+
+impl From<Stdio> for os::Output {
+    fn from(stdio: Stdio) -> os::Output {
+        match stdio {
+            Stdio::Inherit => os::Output::Inherit,
+            Stdio::Null => os::Output::Null,
+            Stdio::Capture => os::Output::Capture,
+            Stdio::Tee => os::Output::Tee,
+        }
+    }
+}
+
+/// What a child is to be. Await it to start the child: ready means connected, set up and serving.
+#[derive(Clone, Debug)]
+#[must_use = "a child starts when its builder is awaited"]
+pub struct ActorBuilder {
+    nursery: ActorNursery,
+    name: String,
+    modules: Vec<Module>,
+    exe: Option<PathBuf>,
+    args: Vec<OsString>,
+    env: Vec<(OsString, Option<OsString>)>,
+    cwd: Option<PathBuf>,
+    stdin: os::Stdin,
+    stdout: Stdio,
+    stderr: Stdio,
+    loglevel: Option<String>,
+    isolated: bool,
+    teardown: Option<Duration>,
+}
+
+impl ActorBuilder {
+    pub(super) fn new(nursery: ActorNursery, name: String) -> Self {
+        ActorBuilder {
+            nursery,
+            name,
+            modules: Vec::new(),
+            exe: None,
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: None,
+            stdin: os::Stdin::Null,
+            stdout: Stdio::default(),
+            stderr: Stdio::default(),
+            loglevel: None,
+            isolated: false,
+            teardown: None,
+        }
+    }
+
+    /// Lets others call the functions of this module there: `tractor::module!()`.
+    pub fn enable(mut self, module: Module) -> Self {
+        self.modules.push(module);
+        self
+    }
+
+    /// Lets others call the functions of this endpoint's module there.
+    pub fn enable_of<E: Named>(self) -> Self {
+        self.enable(Module::of::<E>())
+    }
+
+    /// Another program than this one. It must call `tractor::init()` too.
+    pub fn exe(mut self, path: impl Into<PathBuf>) -> Self {
+        self.exe = Some(path.into());
+        self
+    }
+
+    /// Adds arguments, which `std::env::args` shows there.
+    pub fn args<S: Into<OsString>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets an environment variable there.
+    pub fn env(mut self, key: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((key.into(), Some(value.into())));
+        self
+    }
+
+    /// Removes an environment variable there.
+    pub fn env_remove(mut self, key: impl Into<OsString>) -> Self {
+        self.env.push((key.into(), None));
+        self
+    }
+
+    /// The working directory there. Ours by default.
+    pub fn cwd(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(dir.into());
+        self
+    }
+
+    /// Shares our standard input with it. `/dev/null` by default.
+    pub fn stdin_inherit(mut self) -> Self {
+        self.stdin = os::Stdin::Inherit;
+        self
+    }
+
+    /// Where its standard output goes.
+    pub fn stdout(mut self, stdio: Stdio) -> Self {
+        self.stdout = stdio;
+        self
+    }
+
+    /// Where its standard error goes.
+    pub fn stderr(mut self, stdio: Stdio) -> Self {
+        self.stderr = stdio;
+        self
+    }
+
+    /// Its log level: `off`, `error`, `warn`, `info`, `debug`, `trace`. Ours by default.
+    pub fn loglevel(mut self, level: impl Into<String>) -> Self {
+        self.loglevel = Some(level.into());
+        self
+    }
+
+    /// Keeps its death local: its portals fail, [`ActorNursery::next_failure`] reports it, and its
+    /// siblings live on.
+    pub fn isolated(mut self) -> Self {
+        self.isolated = true;
+        self
+    }
+
+    /// What it gets to end, from the first cancel to the report, when that is more than the
+    /// nursery's.
+    pub fn teardown(mut self, budget: Duration) -> Self {
+        self.teardown = Some(budget);
+        self
+    }
+
+    /// Runs one function in it: it ends with the function.
+    ///
+    /// # Errors
+    /// As starting it; the function's own errors are the nursery's and the handle's.
+    ///
+    /// # Cancel safety
+    /// Dropped before the child is ready, it ends the child.
+    pub async fn run<E: Rpc>(self, function: E) -> Result<RunHandle<E::Output>> {
+        let portal = self.enable_of::<E>().start().await?;
+        let mut kwargs = Vec::new();
+        payload::encode_into(&function, &mut kwargs)?;
+        let call =
+            Call { func_type: FuncType::Call, ns: E::PATH.ns, func: E::PATH.name, kwargs: &kwargs };
+        let dialog = Arc::new(portal.start(&call)?);
+        if let Some(child) = portal.child {
+            portal.shared.command(|inner, _| {
+                if let Some(known) = inner.children.get_mut(&child) {
+                    known.main = Some(dialog.clone());
+                }
+                inner.core.set_main(child, dialog.id)
+            })?;
+        }
+        Ok(RunHandle::new(portal, dialog))
+    }
+
+    async fn start(self) -> Result<Portal> {
+        scope::check()?;
+        if !crate::init::is_initialised() {
+            return Err(Error::Misuse(Misuse::NotInitialised));
+        }
+        let shared = self.nursery.shared.clone();
+        let mut starting = self.spawn()?;
+        let child = starting.child;
+        wait(&shared, |inner, waker| {
+            let Some(child) = inner.children.get_mut(&child) else {
+                return Poll::Ready(Err(Error::Cancelled));
+            };
+            if child.ready {
+                return Poll::Ready(Ok(()));
+            }
+            if child.ended {
+                return Poll::Ready(Err(ended_early(child)));
+            }
+            child.wakers.add(waker);
+            Poll::Pending
+        })
+        .await??;
+        starting.done = true;
+        Ok(starting.portal())
+    }
+
+    /// Gives the core the order, and the driver the plan.
+    fn spawn(self) -> Result<Starting> {
+        let ActorNursery { shared, id } = self.nursery.clone();
+        let config = ChildConfig {
+            name: self.name.clone(),
+            isolated: self.isolated,
+            budget: self.teardown,
+            spec: self.spec(&shared),
+        };
+        let spawned = shared.command(|inner, now| {
+            let (child, conn) = inner.core.spawn(now, id, config)?;
+            let uid = inner.core.child_uid(child).cloned();
+            let plan = uid.as_ref().map(|uid| self.plan(&shared, uid));
+            let known = ChildBox {
+                nursery: id,
+                name: self.name.clone(),
+                isolated: self.isolated,
+                process: None,
+                plan,
+                main: None,
+                ready: false,
+                ended: false,
+                failure: None,
+                wakers: crate::boxes::Wakers::default(),
+            };
+            inner.children.insert(child, known);
+            Ok::<_, Error>((child, conn, uid))
+        });
+        let (child, conn, uid) = spawned?;
+        let uid = uid.ok_or(Error::Cancelled)?;
+        Ok(Starting { shared, child, conn, uid, done: false })
+    }
+
+    /// What the child is told over the link.
+    fn spec(&self, shared: &Shared) -> SpawnSpec {
+        let tree = shared.tree.get().cloned().unwrap_or_default();
+        let loglevel = self.loglevel.clone().or_else(|| shared.loglevel());
+        let vars = RuntimeVars {
+            registry_addrs: tree.registry_addrs.clone(),
+            root_mailbox: tree.root_addrs.first().cloned(),
+            root_addrs: tree.root_addrs,
+            loglevel: loglevel.map(Text::from),
+            ..RuntimeVars::default()
+        };
+        let mut raw = Vec::new();
+        vars.encode(&mut raw);
+        SpawnSpec {
+            parent_main_data: bytes::Bytes::from_static(&[0x80]),
+            runtime_vars: raw.into(),
+            enable_modules: self
+                .modules
+                .iter()
+                .map(|module| (Text::from(module.name()), Text::default()))
+                .collect(),
+            reg_addrs: tree.registry_addrs,
+            bind_addrs: None,
+        }
+    }
+
+    /// How its process is made.
+    fn plan(&self, shared: &Shared, uid: &tractor_core::Uid) -> os::ChildSpec {
+        let mut args = shared.settings.child_args.clone();
+        args.extend(self.args.iter().cloned());
+        let stdout = match (self.stdout, shared.settings.mute_children) {
+            (Stdio::Inherit, true) => os::Output::Null,
+            (stdio, _) => stdio.into(),
+        };
+        let nonce = u128::from_str_radix(&uid.uuid.as_str().replace('-', ""), 16);
+        os::ChildSpec {
+            argv0: format!("_subactor[{}@{}]", uid.name, uid.short()),
+            exe: self.exe.clone(),
+            args,
+            env: self.env.clone(),
+            cwd: self.cwd.clone(),
+            stdin: self.stdin,
+            stdout,
+            stderr: self.stderr.into(),
+            // We made this uuid: it is 32 hexadecimal digits.
+            marker: os::Marker::new(nonce.unwrap_or_default(), shared.executor.name()),
+        }
+    }
+}
+
+/// A child that ended before it was ready: it failed, or its nursery was cancelled meanwhile.
+fn ended_early(child: &ChildBox) -> Error {
+    match &child.failure {
+        Some(failure) if failure.0.end.failed => Error::ActorFailed(failure.clone()),
+        _ => Error::Cancelled,
+    }
+}
+
+impl IntoFuture for ActorBuilder {
+    type Output = Result<Portal>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<Portal>> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.start())
+    }
+}
+
+/// A child that is not ready yet. Dropped, it is ended: nobody would have a handle to it.
+struct Starting {
+    shared: Arc<Shared>,
+    child: ChildId,
+    conn: tractor_core::ConnId,
+    uid: tractor_core::Uid,
+    done: bool,
+}
+
+impl Starting {
+    fn portal(&self) -> Portal {
+        Portal {
+            shared: self.shared.clone(),
+            conn: self.conn,
+            child: Some(self.child),
+            uid: self.uid.clone(),
+        }
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if !self.done {
+            // It may have ended by itself.
+            let _ = self.shared.command(|inner, now| inner.core.cancel_child(now, self.child));
+        }
+    }
+}

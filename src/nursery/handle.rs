@@ -1,0 +1,57 @@
+//! The handle of a function that runs in a child of its own.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::payload;
+use crate::portal::{Dialog, Portal};
+use crate::wait;
+
+/// A function that runs in a child of its own.
+pub struct RunHandle<T> {
+    portal: Portal,
+    dialog: Arc<Dialog>,
+    result: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for RunHandle<T> {
+    fn clone(&self) -> Self {
+        RunHandle {
+            portal: self.portal.clone(),
+            dialog: self.dialog.clone(),
+            result: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for RunHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RunHandle({})", self.portal.uid)
+    }
+}
+
+impl<T> RunHandle<T> {
+    pub(super) fn new(portal: Portal, dialog: Arc<Dialog>) -> Self {
+        RunHandle { portal, dialog, result: std::marker::PhantomData }
+    }
+}
+
+impl<T: serde::de::DeserializeOwned> RunHandle<T> {
+    /// Waits for the function's result. Repeatable, also after the nursery has closed.
+    ///
+    /// # Errors
+    /// As [`Portal::run`].
+    ///
+    /// # Cancel safety
+    /// Safe: the result is kept.
+    pub async fn result(&self) -> Result<T> {
+        let bytes = wait::outcome(&self.dialog.shared, self.dialog.id).await?;
+        Ok(payload::decode(&bytes)?)
+    }
+
+    /// The child it runs in.
+    pub fn portal(&self) -> &Portal {
+        &self.portal
+    }
+}
