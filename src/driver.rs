@@ -154,7 +154,11 @@ impl Driver {
             Source::Connect(conn) => self.look_at_connecting(conn),
             Source::Listener(index) => self.look_at_listener(index),
             Source::Signals => self.look_at_signals(),
-            Source::Timer => self.fact(Input::Timeout),
+            Source::Timer => {
+                // A timer may wake before its time, and then wants to be looked at again.
+                self.shared.lock().armed = None;
+                self.fact(Input::Timeout);
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! Distributed structured concurrency: a program is a tree of processes, and a process is a tree of
 //! tasks.
 //!
-//! Nurseries spawn processes; calls, contexts and streams link a task here with a task there; errors
-//! and cancellation cross the border between processes exactly as they cross a nursery; nothing
-//! outlives the scope that started it. There is no zombie, ever.
+//! Nurseries spawn processes; calls, contexts and streams link a task here with a task there;
+//! errors and cancellation cross the border between processes exactly as they cross a nursery;
+//! nothing outlives the scope that started it. There is no zombie, ever.
 //!
 //! ```no_run
 //! #[tractor::rpc]

@@ -18,7 +18,9 @@ macro_rules! record {
     ($level:ident, $target:literal, $($arg:tt)+) => {
         if ::log::log_enabled!(target: $target, ::log::Level::$level) {
             let (actor, task) = $crate::current::names();
-            ::log::log!(target: $target, ::log::Level::$level, actor = actor, task = task; $($arg)+);
+            ::log::log!(
+                target: $target, ::log::Level::$level, actor = actor, task = task; $($arg)+
+            );
         }
     };
 }

@@ -7,7 +7,8 @@ use core::marker::PhantomData;
 
 use bytes::Bytes;
 
-/// A place in one of the core's tables, with a generation so that a reused place is never mistaken for the old.
+/// A place in one of the core's tables, with a generation so that a reused place is never mistaken
+/// for the old.
 pub struct Key<T> {
     index: u32,
     generation: u32,

@@ -71,26 +71,40 @@ impl Registry {
         owner: Owner,
         max: usize,
     ) -> Result<Vec<Waiter>, Refusal> {
-        let taken = self.records.iter().any(|(other, r)| other != uid && r.addrs.contains(&addr));
-        if taken {
+        if self.holder(&addr).is_some_and(|(other, r)| other != uid && r.owner != Owner::Uid) {
             return Err(Refusal::NotOwner);
         }
         let full = self.records.len() >= max;
         match self.records.get_mut(uid) {
             Some(record) if record.owner != owner => return Err(Refusal::NotOwner),
             Some(record) if record.addrs.contains(&addr) => {}
-            Some(record) => record.addrs.push(addr),
+            Some(record) => record.addrs.push(addr.clone()),
             None if full => return Err(Refusal::Full),
             None => {
                 self.epochs += 1;
-                let record = Record { addrs: alloc::vec![addr], owner, epoch: self.epochs };
+                let record = Record { addrs: alloc::vec![addr.clone()], owner, epoch: self.epochs };
                 self.records.insert(uid.detached(), record);
             }
         }
+        self.evict(uid, &addr);
         let (served, waiting) =
             core::mem::take(&mut self.waiters).into_iter().partition(|w| w.name == uid.name);
         self.waiters = waiting;
         Ok(served)
+    }
+
+    fn holder(&self, addr: &Address) -> Option<(&Uid, &Record)> {
+        self.records.iter().find(|(_, r)| r.addrs.contains(addr))
+    }
+
+    /// Somebody else listens at the address now, so a base peer that had it has ended.
+    fn evict(&mut self, now_of: &Uid, addr: &Address) {
+        for (uid, record) in &mut self.records {
+            if uid != now_of {
+                record.addrs.retain(|a| a != addr);
+            }
+        }
+        self.records.retain(|_, r| !r.addrs.is_empty());
     }
 
     /// Drops a record. Not there is fine.
@@ -149,7 +163,7 @@ impl Registry {
     /// The uid that has this address, if its record may be dropped on a report (base peers only:
     /// a lease proves that its owner lives).
     pub(crate) fn drop_dead(&mut self, addr: &Address) -> Option<Uid> {
-        let (uid, record) = self.records.iter().find(|(_, r)| r.addrs.contains(addr))?;
+        let (uid, record) = self.holder(addr)?;
         let uid = uid.clone();
         if record.owner != Owner::Uid {
             return None;

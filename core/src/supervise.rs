@@ -52,7 +52,7 @@ pub enum ExitStatus {
     Code(i32),
     /// By this signal.
     Signal(i32),
-    /// It had not ended when the teardown budget was over.
+    /// It has not ended, or had not when the teardown budget was over.
     Unknown,
 }
 
@@ -117,6 +117,8 @@ pub(crate) struct Child {
     pub(crate) status: Option<ExitStatus>,
     pub(crate) link_lost: bool,
     pub(crate) said_goodbye: bool,
+    /// It has no word for goodbye: exit code 0 must do.
+    pub(crate) is_base: bool,
     pub(crate) error: Option<Box<RemoteError>>,
 }
 
@@ -136,6 +138,7 @@ impl Child {
             status: None,
             link_lost: false,
             said_goodbye: false,
+            is_base: false,
             error: None,
         }
     }
@@ -159,12 +162,13 @@ impl Child {
     }
 
     pub(crate) fn end(&self) -> ChildEnd {
-        let graceful = self.said_goodbye && self.status == Some(ExitStatus::Code(0));
+        let word = self.said_goodbye || self.is_base;
+        let graceful = word && self.status == Some(ExitStatus::Code(0));
         ChildEnd {
             uid: self.uid.clone(),
             pid: self.pid,
             phase: self.lived_until,
-            status: self.status,
+            status: self.status.or(self.pid.map(|_| ExitStatus::Unknown)),
             asked: self.asked,
             failed: !(self.asked || graceful),
             error: self.error.clone(),

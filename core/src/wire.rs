@@ -5,7 +5,7 @@
 //! ```text
 //! 42 00 00 00                        66 bytes follow: u32, little-endian (§1.1)
 //! 83                                 a map of three entries
-//!    a8 6d73675f74797065             "msg_type": the tag, first when we write, anywhere when we read
+//!    a8 6d73675f74797065             "msg_type": the tag, written first, and read anywhere
 //!       a5 5969656c64                "Yield"
 //!    a3 636964                       "cid": the dialog this belongs to
 //!       d924 64653338..              its name, 36 characters: str8

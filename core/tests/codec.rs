@@ -133,7 +133,8 @@ fn golden_extensions() {
     golden(
         Msg::CancelAck { cid: cid(), outcome: AckOutcome::Refused },
         &format!(
-            "84 {tag} a9 43616e63656c41636b a3 636964 05 a3 706c64 c2 a7 6f7574636f6d65 a7 72656675736564"
+            "84 {tag} a9 43616e63656c41636b a3 636964 05 a3 706c64 c2 \
+             a7 6f7574636f6d65 a7 72656675736564"
         ),
     );
     golden(

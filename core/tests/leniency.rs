@@ -21,7 +21,7 @@ const TAG: &str = "a8 6d73675f74797065 a5 5969656c64";
 const C: &str = "a3 636964 a1 63";
 const PLD: &str = "a3 706c64";
 
-/// The table of `peers.md` §4.2: what the reference accepts.
+/// What the reference accepts, case by case (§2.3).
 #[test]
 fn lenient_like_the_reference() {
     let accepted = |hex: &str| assert_eq!(Msg::decode(raw(hex)), Ok(yield_of("01")), "{hex}");

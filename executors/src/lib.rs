@@ -51,8 +51,8 @@ pub trait Executor: Debug + Send + Sync + 'static {
 
 /// One timer, re-armed in place.
 pub trait Timer: Debug + Send {
-    /// Arms for [`Executor::now`] `== at`, or disarms. The next [`poll_expired`](Self::poll_expired)
-    /// registers the waker for it.
+    /// Arms for [`Executor::now`] `== at`, or disarms. The next
+    /// [`poll_expired`](Self::poll_expired) registers the waker for it.
     fn set(&mut self, at: Option<Duration>);
 
     /// Ready once the armed time has come (then disarmed); pending for ever when not armed.

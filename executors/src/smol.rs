@@ -1,19 +1,19 @@
 //! The executor for programs on `smol`, or on no async runtime at all.
 //!
 //! ```text
-//!   block_on(fut) ──> async_io::block_on( executor.run(fut) )   tasks, I/O and timers on one thread
+//!   block_on(fut) ──> async_io::block_on( executor.run(fut) )  tasks, I/O and timers on one thread
 //!   spawn(task)  ───> executor ──┬── run by the threads inside block_on, while there are any
 //!                                └── else run by the helper thread `tractor-smol`
 //! ```
 //!
-//! **One thread is the fast case.** [`Smol::block_on`](Executor::block_on) runs the spawned tasks on
-//! the calling thread, which waits for the descriptors itself: a message from another process wakes
+//! **One thread is the fast case.** [`Smol::block_on`](Executor::block_on) runs the spawned tasks
+//! on the calling thread, which waits for the descriptors itself: a message from another process wakes
 //! exactly one thread, with no hand-off to a second one.
 //!
 //! **Nobody is forced to enter `block_on`.** A program may sit in `smol::block_on`, in another
 //! executor's threads or in plain blocking code; its spawned tasks then run on one helper thread,
-//! started by the first task that needs it. The helper steps back when a `block_on` begins and takes
-//! over what is left when the last one ends.
+//! started by the first task that needs it. The helper steps back when a `block_on` begins and
+//! takes over what is left when the last one ends.
 //!
 //! Invariant of the hand-over: `block_ons`, `helper` and `closed` change under one lock, and a task
 //! is in the executor's queue before `spawn` takes that lock. So either `spawn` sees that nobody

@@ -48,6 +48,39 @@ pub fn example(name: &str) -> Command {
     Command::new(path)
 }
 
+/// Names the program that a test is to be, when it is run again as one.
+const ROLE_ENV: &str = "TRACTOR_TEST_ROLE";
+
+/// Whether the running test is a program: the second of the two roles of a test that looks at a
+/// whole program from outside. Such a test runs its own binary [`again`], and looks.
+pub fn is_program() -> bool {
+    std::env::var_os(ROLE_ENV).is_some()
+}
+
+/// The running test as a program: this binary, told to run this test only.
+pub fn again(module_path: &str, name: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(test_args(module_path, name)).env(ROLE_ENV, name);
+    command
+}
+
+/// The arguments that lead a child of such a program back into the same test.
+pub fn test_args(module_path: &str, name: &str) -> [String; 3] {
+    let (_crate, module) = module_path.split_once("::").unwrap();
+    [format!("{module}::{name}"), "--exact".into(), "--nocapture".into()]
+}
+
+/// Ends a program as `main` does that returned this.
+pub fn exit(result: tractor::Result<()>) -> ! {
+    match result {
+        Ok(()) => std::process::exit(0),
+        Err(error) => {
+            eprintln!("Error: {error:?}");
+            std::process::exit(1)
+        }
+    }
+}
+
 /// Starts a program as a process group of its own.
 pub fn start(mut command: Command) -> Running {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -126,5 +159,29 @@ impl std::fmt::Debug for Ended {
         let code = self.status.code();
         write!(f, "code {code:?}, signal {signal:?}\n--- stdout\n{}", self.stdout)?;
         write!(f, "--- stderr\n{}", self.stderr)
+    }
+}
+
+/// A directory of the test's own, gone with it.
+pub struct TempDir(PathBuf);
+
+pub fn temp_dir() -> TempDir {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("tractor-behaviours-{}-{count}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::create_dir(&path).unwrap();
+    TempDir(path)
+}
+
+impl TempDir {
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -46,13 +46,16 @@ pub(crate) async fn grow(path: String, depth: u32, fanout: u32, leaf: String) ->
     .await
 }
 
-/// What a leaf does: one of these words.
+/// What a leaf does: one of these words, or `mixed` and a number.
 async fn behave(leaf: &str, path: &str) -> Result<()> {
     const MIX: [&str; 5] = ["idle", "stream", "churn", "block", "busy"];
-    let leaf = match leaf {
-        // By the place in the tree, so that a seed gives the same tree every time.
-        "mixed" => MIX[path.bytes().map(usize::from).sum::<usize>() % MIX.len()],
-        leaf => leaf,
+    let leaf = match leaf.strip_prefix("mixed") {
+        // By its place in the tree and a number, so that the same order gives the same tree.
+        Some(number) => {
+            let place: usize = path.bytes().map(usize::from).sum();
+            MIX[(place + number.parse().unwrap_or(0)) % MIX.len()]
+        }
+        None => leaf,
     };
     match leaf {
         "idle" => idle().await,
@@ -117,13 +120,13 @@ async fn churn() -> Result<()> {
 
 /// Answers.
 #[tractor::rpc]
-async fn ping() -> u32 {
+pub(crate) async fn ping() -> u32 {
     std::process::id()
 }
 
 /// Does as a leaf does, once it has told the caller that it begins.
 #[tractor::context]
-async fn stuck(ctx: Context<(), (), ()>, leaf: String) -> Result<()> {
+pub(crate) async fn stuck(ctx: Context<(), (), ()>, leaf: String) -> Result<()> {
     ctx.started(()).await?;
     // What was said must be on its way before this thread is stuck.
     scope::checkpoint().await?;
@@ -132,13 +135,13 @@ async fn stuck(ctx: Context<(), (), ()>, leaf: String) -> Result<()> {
 
 /// Panics at once.
 #[tractor::rpc]
-async fn panics() -> u32 {
+pub(crate) async fn panics() -> u32 {
     panic!("this function panics on purpose")
 }
 
 /// Panics after its start.
 #[tractor::context]
-async fn panics_later(ctx: Context<(), (), ()>) -> Result<()> {
+pub(crate) async fn panics_later(ctx: Context<(), (), ()>) -> Result<()> {
     ctx.started(()).await?;
     panic!("this context panics on purpose")
 }

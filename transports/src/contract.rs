@@ -1,7 +1,7 @@
 //! The contract of a transport, as checks its author can run.
 //!
-//! Every check takes an executor and a way to make a connected pair of streams, and panics with what
-//! was broken. [`all`] runs all that a pair of streams can show; [`transport`] adds what listening
+//! Every check takes an executor and a way to make a connected pair of streams, and panics with
+//! what was broken. [`all`] runs all that a pair of streams can show; [`transport`] adds what listening
 //! and connecting must do. A check that hangs fails after [`CHECK_WAIT_MAX`].
 //!
 //! ```
@@ -11,8 +11,8 @@
 //! contract::all(&Smol::new(), &|| mem::pair(mem::Pipes { capacity: 5, chunk_max: 3 }));
 //! ```
 //!
-//! Where a check needs a reader and a writer at once, each has a waker of its own and is polled only
-//! when that one was woken: a wakeup that went to the wrong side, or to nobody, is a hang.
+//! Where a check needs a reader and a writer at once, each has a waker of its own and is polled
+//! only when that one was woken: a wakeup that went to the wrong side, or to nobody, is a hang.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};

@@ -1,10 +1,10 @@
 //! Unix domain sockets, and the socketpair between a parent and its child.
 //!
-//! [`Uds`] binds and connects sockets in the file system; [`pair`] and [`from_fd`] make the nameless
-//! link that a parent hands to its child as descriptor 0. Both give the same [`Stream`].
+//! [`Uds`] binds and connects sockets in the file system; [`pair`] and [`from_fd`] make the
+//! nameless link that a parent hands to its child as descriptor 0. Both give the same [`Stream`].
 //!
-//! * A socket's file is private to its user (mode 0600) from the moment it exists, and is removed by
-//!   the listener that made it, unless someone else's file is in its place by then.
+//! * A socket's file is private to its user (mode 0600) from the moment it exists, and is removed
+//!   by the listener that made it, unless someone else's file is in its place by then.
 //! * A file that is already there is never removed: who may sweep what is decided elsewhere.
 //! * The peer's process and user are asked of the kernel once, when the connection is made. What
 //!   follows from them is decided elsewhere, too.

@@ -206,8 +206,14 @@ impl Actor {
         let Some(child) = self.children.get_mut(id) else { return };
         let conn = child.conn;
         if child.link_lost {
-            // The link is gone and the process lingers: whoever waits is told without its status.
+            // The link is gone and the process lingers: whoever waits is told without its status,
+            // and the siblings don't wait for it to be reaped.
+            let failed = !(child.asked || child.said_goodbye || child.isolated);
+            let nursery = child.nursery;
             self.end_conn_dialogs(conn);
+            if failed {
+                self.fail_nursery(nursery);
+            }
         } else {
             child.link_lost = true;
             self.drop_conn(conn, CloseReason::ByPeer);
@@ -248,7 +254,9 @@ impl Actor {
         // What a smaller budget leaves of the usual times.
         let ack = self.config.cancel_ack_timeout.min(budget / 4);
         let kill = budget.saturating_sub(self.config.kill_margin.min(budget / 4));
-        self.timers.set(Timer::Ack(id), self.now + ack);
+        if !child.said_goodbye {
+            self.timers.set(Timer::Ack(id), self.now + ack);
+        }
         self.timers.set(Timer::Kill(id), self.now + kill);
         self.timers.set(Timer::Report(id), self.now + budget);
         if fact == Fact::CancelAsked {

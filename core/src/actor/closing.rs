@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Actor, Life, Timer};
+use crate::cancel::plain_error;
 use crate::channel::{Phase, Role};
 use crate::error::{Misuse, Violation};
-use crate::id::{ConnId, DialogId, Text, Uid};
+use crate::id::{ChildId, ConnId, DialogId, Text, Uid};
 use crate::msg::{AckOutcome, Features, Msg};
 use crate::output::{CloseReason, Effect, EndReason, Event, Outcome};
 use crate::time::Instant;
@@ -74,6 +75,11 @@ impl Actor {
     /// Everybody who waits on this connection hears of its end.
     fn conn_ended(&mut self, conn: ConnId, why: CloseReason) {
         self.timers.clear(Timer::ActorAck(conn));
+        let violation = match &why {
+            // A process that is killed may well be in the middle of a frame.
+            CloseReason::Violation(v) if *v != Violation::CutFrame => Some(v.clone()),
+            _ => None,
+        };
         self.out.event(Event::Closed { conn, why });
         if self.registry.as_mut().is_some_and(|r| r.conn_gone(conn)) {
             self.out.event(Event::RegistryChanged);
@@ -83,6 +89,7 @@ impl Actor {
             channel.waiting.clear();
         }
         let child = self.child_of(conn);
+        self.blame_child(child, violation);
         let wait_for_status = child.is_some_and(|child| self.on_link_lost(child));
         if !wait_for_status {
             self.end_conn_dialogs(conn);
@@ -91,6 +98,14 @@ impl Actor {
             let budget = self.config.teardown_budget.saturating_sub(self.config.child_margin);
             self.begin_end(EndReason::ParentLost, budget);
         }
+    }
+
+    /// A child that broke a rule of its link has that in its report.
+    fn blame_child(&mut self, child: Option<ChildId>, violation: Option<Violation>) {
+        let Some(child) = child.and_then(|id| self.children.get_mut(id)) else { return };
+        let Some(violation) = violation.filter(|_| child.error.is_none()) else { return };
+        let text = alloc::format!("{violation}");
+        child.error = Some(Box::new(plain_error(&self.uid, "Violation", &text)));
     }
 
     /// The outcome of every dialog on a connection that is gone.

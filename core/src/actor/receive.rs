@@ -60,8 +60,12 @@ impl Actor {
             self.out.event(Event::Opened { conn, peer });
         }
         if let Some(child) = self.child_of(conn) {
+            let features = self.features(conn);
+            if let Some(child) = self.children.get_mut(child) {
+                child.is_base = !features.has(crate::msg::Features::GOODBYE);
+            }
             self.child_fact(child, Fact::HandshakeDone);
-            if !self.features(conn).has(crate::msg::Features::READY) {
+            if !features.has(crate::msg::Features::READY) {
                 // A base child is usable the moment it introduced itself.
                 self.child_fact(child, Fact::Ready);
             }

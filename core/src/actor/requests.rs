@@ -61,7 +61,7 @@ impl Actor {
             self.push(conn, &Msg::Error { cid: Some(target.clone()), error });
             self.push(conn, &Msg::CancelAck { cid, outcome });
         } else if let (Some(dialog), true) = (callee, waits_for_end) {
-            // The base acknowledges once the task has ended; a second request has nothing to wait for.
+            // The base acknowledges once the task has ended; a second request waits for nothing.
             if let Some(cid) = self.tell_cancelled(dialog, by, Some(cid)) {
                 self.push(conn, &Msg::CancelAck { cid, outcome });
             }

@@ -38,9 +38,10 @@
 //! `CancelAck.pld` is true for `cancelling` and `already_done`, and false for `refused`.
 //!
 //! Reading is as lenient as the reference and as strict: keys in any order, the tag too; unknown
-//! keys ignored; of equal keys the last counts, but a second tag is an error; nothing after the map;
-//! a field of another type is an error. Where the reference relies on its runtime, we have limits:
-//! [`DEPTH_MAX`] levels, [`LIST_MAX`] entries in a message's own lists, no byte 0xc1, texts in UTF-8.
+//! keys ignored; of equal keys the last counts, but a second tag is an error; nothing after the
+//! map; a field of another type is an error. Where the reference relies on its runtime, we have
+//! limits: [`DEPTH_MAX`] levels, [`LIST_MAX`] entries in a message's own lists, no byte 0xc1, texts
+//! in UTF-8.
 //! Payloads, arguments and texts are slices of the body; nothing is copied but addresses.
 
 use alloc::vec::Vec;
@@ -77,8 +78,8 @@ impl Msg {
     /// Appends the body of this message, for a peer with these features: without a feature, the
     /// fields that belong to it are left out.
     ///
-    /// Messages that are extensions as a whole (`Ready`, `Yields`, `Credit`, `Goodbye`), and numbers
-    /// as cids, are written in any case: not to send them to a base peer is the channel's business.
+    /// Messages that are extensions as a whole (`Ready`, `Yields`, `Credit`, `Goodbye`), and
+    /// numbers as cids, are written in any case: not to send them to a base peer is the channel's business.
     pub fn encode(&self, features: Features, out: &mut Vec<u8>) {
         encode::message(self, features, out);
     }

@@ -9,11 +9,11 @@
 //! can neither overflow its stack nor be talked into a huge allocation.
 //!
 //! ```text
-//! 00..7f  0..127           c0 nil           ca f32    cb f64           d9 str8   da str16  db str32
-//! 80..8f  map, 0..15       c1 (never)       cc..cf u8 u16 u32 u64      c4 bin8   c5 bin16  c6 bin32
-//! 90..9f  array, 0..15     c2 false         d0..d3 i8 i16 i32 i64      dc array16          dd array32
-//! a0..bf  str, 0..31       c3 true          d4..d8 ext 1 2 4 8 16      de map16            df map32
-//! e0..ff  -32..-1                           c7 c8 c9 ext8 ext16 ext32  (all big-endian)
+//! 00..7f  0..127         c0 nil          ca f32    cb f64           d9 str8  da str16  db str32
+//! 80..8f  map, 0..15     c1 (never)      cc..cf u8 u16 u32 u64      c4 bin8  c5 bin16  c6 bin32
+//! 90..9f  array, 0..15   c2 false        d0..d3 i8 i16 i32 i64      dc array16         dd array32
+//! a0..bf  str, 0..31     c3 true         d4..d8 ext 1 2 4 8 16      de map16           df map32
+//! e0..ff  -32..-1                        c7 c8 c9 ext8 ext16 ext32  (all big-endian)
 //! ```
 
 use alloc::vec::Vec;

@@ -58,6 +58,7 @@ impl World {
             Op::Child { parent, name, opts } => self.make_child(parent, name, opts),
             Op::Nursery { at, name, opts } => self.open_nursery(at, name, opts),
             Op::Spawn { at, name, opts } => self.spawn(at, name, opts),
+            Op::Forked { name } => self.forked(name),
             Op::Spawned { name } => self.spawned(name),
             Op::SpawnFailed { name } => self.spawn_failed(name),
             Op::Exited { name, status } => self.exited(name, *status),
@@ -365,7 +366,8 @@ impl World {
         found.map(|(i, (id, _))| (i, *id)).ok_or(format!("no child {name}"))
     }
 
-    fn spawned(&mut self, name: &str) -> Done {
+    /// The process runs, and its link is there; the news of it is another thing.
+    fn forked(&mut self, name: &str) -> Done {
         let (parent, child) = self.parent_of(name)?;
         let mut config = World::config(name, &self.opts[name])?;
         let actor = self.actor(parent)?;
@@ -380,7 +382,15 @@ impl World {
         if let Some(link) = link {
             self.link((parent, link), (host, conn));
         }
-        self.fact(parent, Input::Spawned { child, pid: 100 + host as u32 });
+        Ok(())
+    }
+
+    fn spawned(&mut self, name: &str) -> Done {
+        if self.host(name).is_err() {
+            self.forked(name)?;
+        }
+        let (parent, child) = self.parent_of(name)?;
+        self.fact(parent, Input::Spawned { child, pid: 100 });
         Ok(())
     }
 

@@ -37,6 +37,7 @@ pub enum Op {
     Child { parent: String, name: String, opts: Opts },
     Nursery { at: String, name: String, opts: Opts },
     Spawn { at: String, name: String, opts: Opts },
+    Forked { name: String },
     Spawned { name: String },
     SpawnFailed { name: String },
     Boot { at: String },
@@ -192,6 +193,7 @@ impl Op {
             "child" => Op::Child { parent: at, name: w.word()?, opts: w.opts() },
             "nursery" => Op::Nursery { at, name: w.word()?, opts: w.opts() },
             "spawn" => Op::Spawn { at, name: w.word()?, opts: w.opts() },
+            "forked" => Op::Forked { name: at },
             "spawned" => Op::Spawned { name: at },
             "spawnfailed" => Op::SpawnFailed { name: at },
             "boot" => Op::Boot { at },
@@ -291,6 +293,7 @@ impl fmt::Display for Op {
                 write!(f, "spawn {at} {name}")?;
                 write_opts(f, opts)
             }
+            Op::Forked { name } => write!(f, "forked {name}"),
             Op::Spawned { name } => write!(f, "spawned {name}"),
             Op::SpawnFailed { name } => write!(f, "spawnfailed {name}"),
             Op::Boot { at } => write!(f, "boot {at}"),

@@ -8,8 +8,8 @@ use crate::id::{Cid, Text, Uid};
 use crate::msg::{AckOutcome, Aid, Features, FuncType, Msg, RemoteError, SpawnSpec};
 use crate::wire::pack::{put_array, put_bool, put_map, put_nil, put_str, put_uint};
 
-/// The bytes of a [`Msg::Yield`] before its cid, and between that and its payload, as everyone writes
-/// them.
+/// The bytes of a [`Msg::Yield`] before its cid, and between that and its payload, as everyone
+/// writes them.
 pub(super) const YIELD: &[u8] = b"\x83\xa8msg_type\xa5Yield\xa3cid";
 pub(super) const PLD: &[u8] = b"\xa3pld";
 
@@ -66,8 +66,8 @@ pub fn encode_yield_head(cid: &Cid, out: &mut Vec<u8>) {
     out.extend_from_slice(PLD);
 }
 
-/// Appends a message whose last field is a payload, but for the payload, which must follow: so that a
-/// long one need not be copied. For [`Msg::Started`], [`Msg::Yield`] and [`Msg::Return`]; other
+/// Appends a message whose last field is a payload, but for the payload, which must follow: so that
+/// a long one need not be copied. For [`Msg::Started`], [`Msg::Yield`] and [`Msg::Return`]; other
 /// messages have no such head, and nothing is appended for them.
 #[inline]
 pub fn encode_head(msg: &Msg, out: &mut Vec<u8>) {
@@ -79,8 +79,8 @@ pub fn encode_head(msg: &Msg, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a [`Msg::Yields`] of no items; items may follow, as many as the four bytes say (big-endian)
-/// that stand in `out` from the returned place on.
+/// Appends a [`Msg::Yields`] of no items; items may follow, as many as the four bytes say
+/// (big-endian) that stand in `out` from the returned place on.
 #[inline]
 pub fn encode_yields_head(cid: &Cid, out: &mut Vec<u8>) -> usize {
     out.extend_from_slice(b"\x83\xa8msg_type\xa6Yields\xa3cid");

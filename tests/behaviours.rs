@@ -1,0 +1,61 @@
+//! What the runtime promises, with real processes: the cases of the reference's test-suite that
+//! need them, by id, and what is ours alone. `docs/testing.md` maps each id to its test.
+//!
+//! A child of a `#[tractor::test]` is this binary again, told to run that very test, which makes it
+//! the actor it is. So the endpoints are beside the tests, as they would be in a program.
+
+#![allow(clippy::unwrap_used, reason = "these helpers are test code, which clippy can't see")]
+
+#[path = "behaviours/bad_input.rs"]
+mod bad_input;
+#[path = "behaviours/cancel.rs"]
+mod cancel;
+#[path = "behaviours/children.rs"]
+mod children;
+#[path = "behaviours/errors.rs"]
+mod errors;
+#[path = "behaviours/harness.rs"]
+mod harness;
+#[path = "behaviours/interrupt.rs"]
+mod interrupt;
+#[path = "behaviours/marks.rs"]
+mod marks;
+#[path = "behaviours/misuse.rs"]
+mod misuse;
+#[path = "behaviours/program.rs"]
+mod program;
+#[path = "behaviours/rpc.rs"]
+mod rpc;
+#[path = "behaviours/run.rs"]
+mod run;
+#[path = "behaviours/spawn.rs"]
+mod spawn;
+#[path = "behaviours/streams.rs"]
+mod streams;
+
+use std::time::Duration;
+
+use tractor::Error;
+
+/// Longer than any test may take.
+const FOREVER: Duration = Duration::from_secs(3600);
+
+/// The type of a remote error, where it happened. Fails for any other error.
+#[track_caller]
+fn remote_type(error: &Error) -> &str {
+    match error.remote() {
+        Some(remote) => remote.type_name(),
+        None => panic!("not a remote error: {error:?}"),
+    }
+}
+
+/// Ends a process from outside, as the kernel or an operator would.
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+/// Whether there is such a process, be it a zombie.
+fn exists(pid: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
+}

@@ -1,0 +1,29 @@
+//! Things that happened, by name: an endpoint in this process sets a mark, a test waits for it.
+
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::sync::Mutex;
+use std::task::{Poll, Waker};
+
+static MARKS: Mutex<(BTreeSet<String>, Vec<Waker>)> = Mutex::new((BTreeSet::new(), Vec::new()));
+
+pub fn set(name: &str) {
+    let mut marks = MARKS.lock().unwrap();
+    marks.0.insert(name.to_owned());
+    let wakers = std::mem::take(&mut marks.1);
+    drop(marks);
+    wakers.into_iter().for_each(Waker::wake);
+}
+
+/// Waits until it has happened. Bounded by the test's own limit.
+pub async fn happened(name: &str) {
+    poll_fn(|cx| {
+        let mut marks = MARKS.lock().unwrap();
+        if marks.0.contains(name) {
+            return Poll::Ready(());
+        }
+        marks.1.push(cx.waker().clone());
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,120 @@
+//! Ctrl-C and its kin.
+
+use rustix::process::Signal;
+
+use crate::procs::{self, Random};
+use crate::watch::{BUDGET, SLACK, Tree};
+
+const INTERRUPTED: i32 = 128 + 2;
+const TERMINATED: i32 = 128 + 15;
+
+#[test]
+fn ctrl_c_to_the_whole_group_ends_the_tree() {
+    let tree = Tree::start("grow 2 2 idle");
+    tree.nodes(7);
+    tree.kill_group(Signal::INT);
+    let (code, end) = tree.ends(BUDGET + SLACK);
+    assert_eq!(code, Some(INTERRUPTED));
+    assert_eq!(end, "KeyboardInterrupt \"interrupted by signal 2\"");
+}
+
+#[test]
+fn ctrl_c_to_the_root_alone_ends_the_tree() {
+    let tree = Tree::start("grow 2 2 idle");
+    tree.nodes(7);
+    tree.kill(Signal::INT);
+    let (code, end) = tree.ends(BUDGET + SLACK);
+    assert_eq!(code, Some(INTERRUPTED));
+    assert_eq!(end, "KeyboardInterrupt \"interrupted by signal 2\"");
+}
+
+#[test]
+fn ctrl_c_leaves_the_children_alone_until_the_root_decides() {
+    let mut tree = Tree::start("isolated");
+    tree.line("up");
+    let root = tree.pid();
+    for child in procs::children_of(root) {
+        assert!(procs::signal(child.pid, Signal::INT));
+    }
+    // The next thing that happens is what we do, not what they did.
+    tree.kill(Signal::TERM);
+    assert_eq!(tree.exit(BUDGET + SLACK).code(), Some(TERMINATED));
+    tree.gone(SLACK);
+    let failed: Vec<String> = tree.rest();
+    assert!(!failed.iter().any(|line| line.starts_with("failed")), "{failed:?}");
+}
+
+#[test]
+fn sigterm_ends_the_tree() {
+    let tree = Tree::start("grow 2 2 idle");
+    tree.nodes(7);
+    tree.kill(Signal::TERM);
+    let (code, end) = tree.ends(BUDGET + SLACK);
+    assert_eq!(code, Some(TERMINATED));
+    assert_eq!(end, "KeyboardInterrupt \"interrupted by signal 15\"");
+}
+
+#[test]
+fn sigterm_to_the_whole_group_ends_the_tree() {
+    for _ in 0..5 {
+        let tree = Tree::start("grow 1 3 idle");
+        tree.nodes(4);
+        tree.kill_group(Signal::TERM);
+        let (code, end) = tree.ends(BUDGET + SLACK);
+        // The children died of it as well, which is no news to anybody.
+        assert_eq!(code, Some(TERMINATED), "{end}");
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_ends_a_root_that_is_stuck() {
+    let mut tree = Tree::start("spin");
+    tree.line("spinning");
+    tree.kill(Signal::INT);
+    // It has been delivered once it is not pending any more.
+    let root = tree.pid();
+    procs::wait_for(SLACK, || (!is_pending(root)).then_some(())).expect("it is delivered");
+    tree.kill(Signal::INT);
+    assert_eq!(tree.exit(SLACK).code(), Some(INTERRUPTED));
+    tree.gone(SLACK);
+}
+
+#[test]
+fn a_second_ctrl_c_does_not_wait_for_a_stopped_child() {
+    let mut tree = Tree::start("grow 1 2 idle");
+    let nodes = tree.nodes(3);
+    let (_, child) = nodes.iter().find(|(path, _)| path == "0.1").unwrap();
+    assert!(procs::signal(*child, Signal::STOP));
+    tree.kill(Signal::INT);
+    // The other one is gone: the root is tearing down.
+    let root = tree.pid();
+    let tearing = || (procs::children_of(root).len() == 1).then_some(());
+    procs::wait_for(BUDGET, tearing).expect("the child that listens ends");
+    tree.kill(Signal::INT);
+    assert_eq!(tree.exit(std::time::Duration::from_millis(500)).code(), Some(INTERRUPTED));
+    tree.gone(SLACK);
+}
+
+#[test]
+fn ctrl_c_may_come_at_any_moment_of_the_bring_up() {
+    let mut random = Random(11);
+    for round in 0..12 {
+        let mut tree = Tree::start("grow 2 2 idle");
+        let wanted = 1 + random.below(7) as usize;
+        let grown = || (tree.alive().len() >= wanted).then_some(());
+        procs::wait_for(SLACK, grown).expect("the tree grows");
+        tree.kill_group(Signal::INT);
+        let status = tree.exit(BUDGET + SLACK);
+        tree.gone(SLACK);
+        // Killed by it outright: before the root has begun to listen.
+        let early = status.code().is_none() && tree.end().is_none();
+        assert!(early || status.code() == Some(INTERRUPTED), "round {round}: {status}");
+    }
+}
+
+/// Whether SIGINT waits for a process.
+fn is_pending(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let masks = status.lines().filter_map(|l| l.strip_prefix("ShdPnd:"));
+    masks.into_iter().any(|mask| u64::from_str_radix(mask.trim(), 16).unwrap_or(0) & 2 != 0)
+}
