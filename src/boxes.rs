@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::Waker;
 
 use bytes::Bytes;
-use tractor_core::{Chunk, NurseryId};
+use tractor_core::{Chunk, DialogId, NurseryId};
 
 use crate::error::{ActorFailed, Error, Result};
 use crate::os;
@@ -37,7 +38,6 @@ pub(crate) struct Mailbox {
     /// Unread items at the front that the overrun policy gave up.
     pub(crate) dropped: u64,
     pub(crate) stopped: bool,
-    pub(crate) writable: bool,
     pub(crate) send_overrun: bool,
     pub(crate) cancel_acked: bool,
     pub(crate) outcome: Option<Result<Bytes>>,
@@ -48,6 +48,8 @@ pub(crate) struct Mailbox {
     /// Caller: the block, to be cancelled when the far task fails and nobody is waiting.
     /// Callee: the task.
     pub(crate) scope: Option<CancelScope>,
+    /// To be cancelled once those who wait have seen the outcome.
+    pub(crate) then_cancel: Option<CancelScope>,
     pub(crate) wakers: Wakers,
 }
 
@@ -59,7 +61,11 @@ pub(crate) struct NurseryBox {
     pub(crate) failures: Vec<Error>,
     /// Failures of isolated children that nobody was told of yet.
     pub(crate) isolated: VecDeque<ActorFailed>,
-    pub(crate) cancel_called: bool,
+    /// Shared with the handles, which outlive this.
+    pub(crate) cancel_called: Arc<AtomicBool>,
+    /// The last failed task of a child, if somebody waits for it: the body, as a rule, which is to
+    /// see the error before it is cancelled because of it.
+    pub(crate) awaited: Option<DialogId>,
     pub(crate) closed: bool,
     pub(crate) wakers: Wakers,
 }
@@ -82,7 +88,21 @@ pub(crate) struct ChildBox {
     pub(crate) wakers: Wakers,
 }
 
+/// What nobody needs of a child that has ended: the descriptors of its process, and the hold on its
+/// main task. To be dropped outside of the lock.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    _process: Option<Arc<os::Process>>,
+    _main: Option<Arc<Dialog>>,
+}
+
 impl ChildBox {
+    /// Takes out what must not stay for as long as the nursery does: in a nursery that goes on,
+    /// children come and go.
+    pub(crate) fn remains(&mut self) -> Remains {
+        Remains { _process: self.process.take(), _main: self.main.take() }
+    }
+
     /// The report of its failure. Reads the tail of its stderr the first time.
     pub(crate) fn fail(&mut self, end: tractor_core::supervise::ChildEnd) -> ActorFailed {
         let process = &self.process;

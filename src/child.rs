@@ -81,10 +81,10 @@ fn serve(shared: &Arc<Shared>, driver: Driver) -> i32 {
     executor.spawn(Box::pin(driver.run()));
     let identity = Identity { actor: shared.clone(), task: "main".into(), dialog: None };
     let task = identity.scope(async {
-        if let Some(spec) = spec(shared).await {
-            if let Err(error) = set_up(shared, &spec).await {
-                return refuse(shared, &error);
-            }
+        if let Some(spec) = spec(shared).await
+            && let Err(error) = set_up(shared, &spec).await
+        {
+            return refuse(shared, &error);
         }
         EXIT_OK
     });

@@ -146,7 +146,10 @@ impl<S: Serialize, O: Serialize, I: DeserializeOwned> Context<S, O, I> {
     /// # Cancel safety
     /// Safe: it does not suspend.
     pub async fn cancel(&self) {
-        let scope = self.raw.shared.lock().mailbox(self.raw.dialog).scope.clone();
+        let scope = {
+            let inner = self.raw.shared.lock();
+            inner.mailboxes.get(&self.raw.dialog).and_then(|m| m.scope.clone())
+        };
         if let Some(scope) = scope {
             scope.cancel();
         }

@@ -36,7 +36,7 @@ pub enum Error {
     ModuleNotExposed(RemoteError),
     /// Arguments, an item or a result of another type than the other side expects.
     MsgType(MsgTypeError),
-    /// A child process ended without being asked to, or never started.
+    /// A child process ended without being asked to, never started, or had to be killed.
     ActorFailed(ActorFailed),
     /// The connection to a peer that is not our child ended.
     PeerLost {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use tractor_core::NurseryId;
@@ -59,11 +60,14 @@ where
     let block = CancelScope::new();
     let id = shared.command(|inner, now| {
         let id = inner.core.open_nursery(now, shared.settings.teardown)?;
-        inner.nurseries.insert(id, NurseryBox { body: block.clone(), ..NurseryBox::default() });
-        Ok::<_, Error>(id)
+        let own = NurseryBox { body: block.clone(), ..NurseryBox::default() };
+        let cancel_called = own.cancel_called.clone();
+        inner.nurseries.insert(id, own);
+        Ok::<_, Error>((id, cancel_called))
     })?;
+    let (id, cancel_called) = id;
     let owner = Owner { shared: shared.clone(), id, closed: false };
-    let nursery = ActorNursery { shared: shared.clone(), id };
+    let nursery = ActorNursery { shared: shared.clone(), id, cancel_called };
     let task = async { body(nursery).await };
     scope::guarded(&block, task, |ended| leave(owner, ended), Error::is_news).await
 }
@@ -99,6 +103,7 @@ async fn leave<T>(mut owner: Owner, ended: Ended<Result<T>>) -> Result<T> {
     };
     owner.shared.command(|inner, now| {
         if body.is_err() {
+            inner.mark_cancelled(owner.id);
             let _ = inner.core.cancel_nursery(now, owner.id);
         }
         let _ = inner.core.join_nursery(now, owner.id);
@@ -143,6 +148,7 @@ impl Owner {
                 None => {
                     asked = true;
                     self.shared.command(|inner, now| {
+                        inner.mark_cancelled(self.id);
                         let _ = inner.core.cancel_nursery(now, self.id);
                     });
                 }
@@ -164,6 +170,8 @@ impl Owner {
 pub struct ActorNursery {
     shared: Arc<Shared>,
     id: NurseryId,
+    /// Outlives the nursery, as this handle may.
+    cancel_called: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for ActorNursery {
@@ -200,9 +208,7 @@ impl ActorNursery {
     /// Safe: the children are ended all the same.
     pub async fn cancel(&self) -> Result<()> {
         self.shared.command(|inner, now| {
-            if let Some(nursery) = inner.nurseries.get_mut(&self.id) {
-                nursery.cancel_called = true;
-            }
+            inner.mark_cancelled(self.id);
             // A nursery that is closed has no children.
             let _ = inner.core.cancel_nursery(now, self.id);
         });
@@ -220,9 +226,10 @@ impl ActorNursery {
         .await
     }
 
-    /// Whether [`cancel`](Self::cancel) was called.
+    /// Whether the nursery was cancelled: by [`cancel`](Self::cancel), from around it, or because
+    /// its body or a child failed. It stays so when the nursery has closed.
     pub fn cancel_called(&self) -> bool {
-        self.shared.lock().nurseries.get(&self.id).is_some_and(|n| n.cancel_called)
+        self.cancel_called.load(Ordering::Relaxed)
     }
 
     /// The children that are not gone yet, by name.

@@ -49,8 +49,11 @@ impl Portal {
     /// The actor's process id, as it said itself.
     pub fn pid(&self) -> Option<u32> {
         let inner = self.shared.lock();
-        let known = inner.children.get(&self.child?).and_then(|c| c.process.as_ref());
-        known.map(|process| process.pid())
+        let child = inner.children.get(&self.child?)?;
+        match &child.process {
+            Some(process) => Some(process.pid()),
+            None => child.failure.as_ref().and_then(|end| end.pid()),
+        }
     }
 
     /// What kind of link carries this: `"socketpair"`, `"uds"`.
@@ -73,10 +76,11 @@ impl Portal {
         Ok(payload::decode(&bytes)?)
     }
 
-    /// Calls a function by its names on the wire: for peers in other languages.
+    /// Calls a function by its names on the wire: for peers in other languages. `kwargs` is a map
+    /// or a struct, from names to values; `&()` is none.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// As [`run`](Self::run); [`Error::Misuse`] when `kwargs` has no names.
     ///
     /// # Cancel safety
     /// Dropped or cancelled, it cancels the remote task.
@@ -86,7 +90,7 @@ impl Portal {
         name: &str,
         kwargs: &impl Serialize,
     ) -> Result<T> {
-        let bytes = self.call_raw(ns, name, &encode(kwargs)?).await?;
+        let bytes = self.call_raw(ns, name, &encode_kwargs(kwargs)?).await?;
         Ok(payload::decode(&bytes)?)
     }
 
@@ -225,6 +229,19 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     payload::encode_into(value, &mut bytes)?;
     Ok(bytes)
+}
+
+/// What stands for the arguments must be a map: anything else would cost us the connection.
+fn encode_kwargs(kwargs: &impl Serialize) -> Result<Vec<u8>> {
+    /// MessagePack's nil, and a map without entries.
+    const NIL: [u8; 1] = [0xc0];
+    const EMPTY_MAP: [u8; 1] = [0x80];
+    let bytes = encode(kwargs)?;
+    match bytes.first() {
+        Some(0x80..=0x8f | 0xde | 0xdf) => Ok(bytes),
+        _ if bytes == NIL => Ok(EMPTY_MAP.to_vec()),
+        _ => Err(Error::config("the arguments of a call are a map or a struct: each has a name")),
+    }
 }
 
 /// A dialog of ours: dropped before its outcome, its task is cancelled and forgotten.

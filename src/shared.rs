@@ -16,7 +16,7 @@ use tractor_core::{
 use tractor_executors::Executor;
 use tractor_transports::{Stream, Transport};
 
-use crate::boxes::{ChildBox, Mailbox, NurseryBox, Wakers};
+use crate::boxes::{ChildBox, Mailbox, NurseryBox, Remains, Wakers};
 use crate::endpoint::Table;
 use crate::error::Result;
 use crate::os;
@@ -126,6 +126,7 @@ pub(crate) struct After {
     woken: Vec<Waker>,
     cancelled: Vec<CancelScope>,
     dropped: Vec<ChildBox>,
+    remains: Vec<Remains>,
 }
 
 impl After {

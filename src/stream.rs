@@ -201,9 +201,7 @@ fn blocked(
     dialog: tractor_core::DialogId,
     cx: Option<&mut TaskContext<'_>>,
 ) -> Poll<Result<()>> {
-    if let Some(cx) = cx {
-        let mailbox = inner.mailbox(dialog);
-        mailbox.writable = false;
+    if let (Some(cx), Some(mailbox)) = (cx, inner.mailboxes.get_mut(&dialog)) {
         mailbox.wakers.add(cx.waker());
     }
     Poll::Pending

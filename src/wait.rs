@@ -47,20 +47,35 @@ pub(crate) async fn outcome(shared: &Arc<Shared>, dialog: DialogId) -> Result<By
     .await?
 }
 
-/// Counts a task that waits on a context, and so will see its failure itself.
-pub(crate) struct Waiting<'a>(&'a RawContext);
+/// Counts a task that waits on a dialog, and so will see its failure itself.
+pub(crate) struct Waiting<'a> {
+    shared: &'a Arc<Shared>,
+    dialog: DialogId,
+}
 
 impl<'a> Waiting<'a> {
     pub(crate) fn on(ctx: &'a RawContext) -> Waiting<'a> {
-        ctx.shared.lock().mailbox(ctx.dialog).waiting += 1;
-        Waiting(ctx)
+        Waiting::on_dialog(&ctx.shared, ctx.dialog)
+    }
+
+    pub(crate) fn on_dialog(shared: &'a Arc<Shared>, dialog: DialogId) -> Waiting<'a> {
+        // A dialog that has ended has no mailbox, and must not get one again.
+        if let Some(mailbox) = shared.lock().mailboxes.get_mut(&dialog) {
+            mailbox.waiting += 1;
+        }
+        Waiting { shared, dialog }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if let Some(mailbox) = self.0.shared.lock().mailboxes.get_mut(&self.0.dialog) {
-            mailbox.waiting -= 1;
+        let mut inner = self.shared.lock();
+        let Some(mailbox) = inner.mailboxes.get_mut(&self.dialog) else { return };
+        mailbox.waiting = mailbox.waiting.saturating_sub(1);
+        let body = (mailbox.waiting == 0).then(|| mailbox.then_cancel.take()).flatten();
+        drop(inner);
+        if let Some(body) = body {
+            body.cancel();
         }
     }
 }

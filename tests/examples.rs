@@ -6,7 +6,19 @@
 #[path = "behaviours/program.rs"]
 mod program;
 
-use program::{Ended, example, run};
+use std::process::Command;
+
+use program::{Ended, run};
+
+/// An example of this package, built beside the test: `target/<profile>/examples`.
+fn example(name: &str) -> Command {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop(); // this test's own file
+    path.set_file_name("examples");
+    path.push(name);
+    assert!(path.exists(), "{} is built by `cargo test`", path.display());
+    Command::new(path)
+}
 
 /// Runs an example that succeeds and has nothing to say on stderr.
 fn stdout_of(name: &str) -> String {

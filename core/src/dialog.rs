@@ -101,12 +101,7 @@ impl Dialog {
 
     /// Looks a message's row up and takes the step. `Ok(false)` drops the message.
     pub(crate) fn on_msg(&mut self, kind: Kind) -> Result<bool, Violation> {
-        let cell = match (table::recv(self.side, self.func, self.phase, kind), kind) {
-            (Cell::Next(_), Kind::Yield) if self.rx.flow == Flow::Stopped => Cell::DialogViolation,
-            (Cell::Next(_), Kind::Stop) if self.rx.flow == Flow::Stopped => Cell::DialogViolation,
-            (cell, _) => cell,
-        };
-        match cell {
+        match table::recv_with(self.side, self.func, self.phase, kind, self.rx.flow) {
             Cell::Next(phase) => {
                 self.phase = phase;
                 self.check();

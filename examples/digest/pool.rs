@@ -74,24 +74,26 @@ async fn feed(
     hand: &mut Hand,
 ) -> tractor::Result<()> {
     let mut stream = ctx.open_stream().await?;
-    // What the worker before this one has left undone.
-    for file in &hand.files {
-        stream.send(name(file)).await?;
+    if !hand.files.is_empty() {
+        // What the worker before this one has left undone.
+        stream.send(hand.files.iter().map(name).collect()).await?;
     }
     loop {
-        while hand.has_room() {
-            let Some(file) = work.next() else { break };
-            stream.send(name(&file)).await?;
-            hand.files.push_back(file);
+        while let Some(batch) = hand.take_batch(work) {
+            stream.send(batch).await?;
         }
         if hand.files.is_empty() {
             return Ok(());
         }
-        let digest = stream.recv().await?;
         // The worker answers in the order it was asked in.
-        let Some(file) = hand.files.pop_front() else { return Ok(()) };
-        hand.died = 0;
-        work.output.digest(&file, &digest).await?;
+        for digest in stream.recv().await? {
+            let Some(file) = hand.files.front() else { break };
+            work.output.digest(file, &digest).await?;
+            // Only now, and nothing can come between: this block is cancelled, at an await, when
+            // the worker dies, and then the next worker does what is in the hand.
+            hand.files.pop_front();
+            hand.died = 0;
+        }
     }
 }
 
@@ -109,15 +111,27 @@ struct Hand {
 }
 
 impl Hand {
-    /// Enough to keep a worker busy while its last digest is on the way, and little enough that
-    /// others get their share of large files.
+    /// Takes files up, and returns their names. `None`: the hand is full, or there are no more.
+    fn take_batch(&mut self, work: &Work<'_>) -> Option<Vec<ByteBuf>> {
+        let mut names = Vec::new();
+        while names.len() < BATCH_LEN && self.has_room() {
+            let Some(file) = work.next() else { break };
+            names.push(name(&file));
+            self.files.push_back(file);
+        }
+        (!names.is_empty()).then_some(names)
+    }
+
+    /// Enough to keep a worker busy while its last digests are on the way, and little enough that
+    /// the others get their share of large files.
     fn has_room(&self) -> bool {
         let bytes: u64 = self.files.iter().map(|file| file.len).sum();
-        self.files.len() < HAND_FILES_MAX && bytes < HAND_BYTES_MAX
+        self.files.len() < 2 * BATCH_LEN && bytes < HAND_BYTES_MAX
     }
 }
 
-const HAND_FILES_MAX: usize = 32;
+/// So many names go together: small files take less time than a message.
+const BATCH_LEN: usize = 32;
 const HAND_BYTES_MAX: u64 = 8 << 20;
 
 /// The files nobody was given yet.

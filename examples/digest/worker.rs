@@ -13,18 +13,21 @@ use tractor::{Context, scope};
 /// A SHA-256, or why there is none.
 pub(crate) type Digest = Result<ByteArray<32>, String>;
 
-/// Answers each file name with a digest, in the same order.
+/// Answers each batch of file names with their digests, in the same order.
 ///
 /// Reading blocks this process's only thread, as it has nothing else to do. But a cancel must not
 /// wait for a large file's end, hence the checkpoint between the pieces of a file.
 #[tractor::context]
-pub(crate) async fn digests(ctx: Context<(), Digest, ByteBuf>) -> tractor::Result<()> {
+pub(crate) async fn digests(ctx: Context<(), Vec<Digest>, Vec<ByteBuf>>) -> tractor::Result<()> {
     ctx.started(()).await?;
     let mut stream = ctx.open_stream().await?;
     let mut piece = vec![0; PIECE_LEN];
-    while let Some(name) = stream.next().await? {
-        let digest = digest(Path::new(OsStr::from_bytes(&name)), &mut piece).await?;
-        stream.send(digest).await?;
+    while let Some(names) = stream.next().await? {
+        let mut digests = Vec::with_capacity(names.len());
+        for name in &names {
+            digests.push(digest(Path::new(OsStr::from_bytes(name)), &mut piece).await?);
+        }
+        stream.send(digests).await?;
     }
     Ok(())
 }
@@ -39,13 +42,17 @@ async fn digest(path: &Path, piece: &mut [u8]) -> tractor::Result<Digest> {
         Err(error) => return Ok(Err(error.to_string())),
     };
     let mut sha = Sha256::new();
+    let mut pieces = 0;
     loop {
         match file.read(piece) {
             Ok(0) => return Ok(Ok(ByteArray::new(sha.finalize().into()))),
             Ok(len) => sha.update(&piece[..len]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Ok(Err(error.to_string())),
         }
-        scope::checkpoint().await?;
+        pieces += 1;
+        if pieces > 1 {
+            scope::checkpoint().await?;
+        }
     }
 }

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! **One thread is the fast case.** [`Smol::block_on`](Executor::block_on) runs the spawned tasks
-//! on the calling thread, which waits for the descriptors itself: a message from another process wakes
-//! exactly one thread, with no hand-off to a second one.
+//! on the calling thread, which waits for the descriptors itself: a message from another process
+//! wakes exactly one thread, with no hand-off to a second one.
 //!
 //! **Nobody is forced to enter `block_on`.** A program may sit in `smol::block_on`, in another
 //! executor's threads or in plain blocking code; its spawned tasks then run on one helper thread,

@@ -70,12 +70,6 @@ impl Table {
     pub(crate) fn namespaces(&self) -> impl Iterator<Item = &str> {
         self.namespaces.iter().map(String::as_str)
     }
-
-    /// All of them, by name.
-    #[cfg(test)]
-    pub(crate) fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
-    }
 }
 
 /// Sorts by name. One endpoint may come twice (linked and by hand), two of one name may not.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use tractor_core::msg::RemoteError as Raw;
+use tractor_core::supervise::{ChildEnd, ExitStatus};
 use tractor_core::{Outcome, Text, Uid, relayed};
 
 use super::{ActorFailed, BoxError, Error, MsgTypeError, RemoteError, Result};
@@ -15,7 +16,7 @@ const TEXT_LEN_MAX: usize = 64 << 10;
 /// What a caller gets to see of an outcome. `failed` makes the report of a child that is gone.
 pub(crate) fn from_outcome(
     outcome: Outcome,
-    failed: impl FnOnce(tractor_core::supervise::ChildEnd) -> ActorFailed,
+    failed: impl FnOnce(ChildEnd) -> ActorFailed,
 ) -> Result<bytes::Bytes> {
     match outcome {
         Outcome::Returned(pld) => Ok(pld),
@@ -24,11 +25,16 @@ pub(crate) fn from_outcome(
         Outcome::Cancelled { error, .. } => {
             Err(Error::ContextCancelled(RemoteError(Arc::new(error))))
         }
-        Outcome::PeerLost { child: Some(end), .. } if end.failed => {
+        // Also when it was asked to end and had to be killed: that tells more than a lost link.
+        Outcome::PeerLost { child: Some(end), .. } if end.failed || was_killed(&end) => {
             Err(Error::ActorFailed(failed(*end)))
         }
         Outcome::PeerLost { peer, .. } => Err(Error::PeerLost { peer }),
     }
+}
+
+fn was_killed(end: &ChildEnd) -> bool {
+    matches!(end.status, Some(ExitStatus::Signal(_)))
 }
 
 fn from_raw(error: Raw) -> Error {

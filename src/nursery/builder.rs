@@ -32,7 +32,7 @@ pub enum Stdio {
     Inherit,
     /// Nowhere.
     Null,
-    /// Into a ring buffer of 16 KiB, whose end is in [`ActorFailed::stderr_tail`].
+    /// Into a ring buffer of 16 KiB, whose end is in [`stderr_tail`](crate::ActorFailed::stderr_tail).
     Capture,
     /// Into that ring buffer, and on to ours.
     Tee,
@@ -219,7 +219,7 @@ impl ActorBuilder {
 
     /// Gives the core the order, and the driver the plan.
     fn spawn(self) -> Result<Starting> {
-        let ActorNursery { shared, id } = self.nursery.clone();
+        let ActorNursery { shared, id, .. } = self.nursery.clone();
         let config = ChildConfig {
             name: self.name.clone(),
             isolated: self.isolated,
@@ -278,7 +278,9 @@ impl ActorBuilder {
 
     /// How its process is made.
     fn plan(&self, shared: &Shared, uid: &tractor_core::Uid) -> os::ChildSpec {
-        let mut args = shared.settings.child_args.clone();
+        // They lead this very program to where it becomes the child: nothing for another one.
+        let own = self.exe.is_none().then(|| shared.settings.child_args.clone());
+        let mut args = own.unwrap_or_default();
         args.extend(self.args.iter().cloned());
         let stdout = match (self.stdout, shared.settings.mute_children) {
             (Stdio::Inherit, true) => os::Output::Null,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::payload;
 use crate::portal::{Dialog, Portal};
-use crate::wait;
+use crate::wait::{self, Waiting};
 
 /// A function that runs in a child of its own.
 pub struct RunHandle<T> {
@@ -40,13 +40,18 @@ impl<T> RunHandle<T> {
 impl<T: serde::de::DeserializeOwned> RunHandle<T> {
     /// Waits for the function's result. Repeatable, also after the nursery has closed.
     ///
+    /// A function that fails cancels the nursery's body; but one that waits here sees the error
+    /// first, and is cancelled where it suspends next.
+    ///
     /// # Errors
     /// As [`Portal::run`].
     ///
     /// # Cancel safety
     /// Safe: the result is kept.
     pub async fn result(&self) -> Result<T> {
+        let waiting = Waiting::on_dialog(&self.dialog.shared, self.dialog.id);
         let bytes = wait::outcome(&self.dialog.shared, self.dialog.id).await?;
+        drop(waiting);
         Ok(payload::decode(&bytes)?)
     }
 

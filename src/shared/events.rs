@@ -1,5 +1,7 @@
 //! The core's events, into the boxes of those they are for.
 
+use std::sync::atomic::Ordering;
+
 use tractor_core::supervise::ChildEnd;
 use tractor_core::{ChildId, DialogEvent, DialogId, Event, NurseryEvent, NurseryId, Outcome};
 
@@ -23,6 +25,7 @@ impl Inner {
                     }
                     _ => debug!("tractor::transport", "connection {conn}: {why}"),
                 }
+                self.cancel_answers.remove(&conn);
                 self.wake_conns();
             }
             Event::CancelAcked { conn, acked } => {
@@ -76,7 +79,8 @@ impl Inner {
             DialogEvent::Items(batch) => mailbox.items.extend(batch.chunks),
             DialogEvent::Dropped(count) => mailbox.dropped += u64::from(count),
             DialogEvent::Stopped => mailbox.stopped = true,
-            DialogEvent::Writable => mailbox.writable = true,
+            // Whoever sends finds out by trying again.
+            DialogEvent::Writable => {}
             DialogEvent::SendOverrun => mailbox.send_overrun = true,
             DialogEvent::CancelAcked => mailbox.cancel_acked = true,
             _ => return,
@@ -112,16 +116,17 @@ impl Inner {
             NurseryEvent::MainFailed { child, dialog } => {
                 let isolated = self.children.get(&child).is_some_and(|c| c.isolated);
                 let error = self.outcome(dialog).and_then(Result::err);
+                let awaited = self.mailboxes.get(&dialog).is_some_and(|m| m.waiting > 0);
                 if let (Some(error), Some(owner), false) =
                     (error, self.nurseries.get_mut(&nursery), isolated)
                 {
                     owner.failures.push(error);
+                    owner.cancel_called.store(true, Ordering::Relaxed);
+                    owner.awaited = awaited.then_some(dialog);
                 }
             }
             NurseryEvent::CancelBody => {
-                if let Some(owner) = self.nurseries.get(&nursery) {
-                    self.after.cancelled.push(owner.body.clone());
-                }
+                self.cancel_body(nursery);
             }
             NurseryEvent::Closed => {
                 if let Some(owner) = self.nurseries.get_mut(&nursery) {
@@ -133,6 +138,23 @@ impl Inner {
         self.wake_nursery(nursery);
     }
 
+    /// Cancels the body of a nursery: at once, or when it has seen what it waits for.
+    fn cancel_body(&mut self, nursery: NurseryId) {
+        let Some(owner) = self.nurseries.get_mut(&nursery) else { return };
+        let body = owner.body.clone();
+        let awaited = owner.awaited.take().and_then(|dialog| self.mailboxes.get_mut(&dialog));
+        match awaited {
+            Some(mailbox) => mailbox.then_cancel = Some(body),
+            None => self.cancel_later(body),
+        }
+    }
+
+    pub(crate) fn mark_cancelled(&mut self, nursery: NurseryId) {
+        if let Some(owner) = self.nurseries.get(&nursery) {
+            owner.cancel_called.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn on_child_ended(&mut self, nursery: NurseryId, id: ChildId, end: ChildEnd) {
         debug!("tractor::runtime", "{} ended: {:?}, asked: {}", end.uid, end.status, end.asked);
         let failed = end.failed;
@@ -141,10 +163,14 @@ impl Inner {
         let isolated = child.isolated;
         // Also when it was asked to end: a portal that waits for it wants to know how.
         let report = child.fail(end);
+        self.after.remains.push(child.remains());
         if let (true, Some(owner)) = (failed, self.nurseries.get_mut(&nursery)) {
             match isolated {
                 true => owner.isolated.push_back(report),
-                false => owner.failures.push(Error::ActorFailed(report)),
+                false => {
+                    owner.failures.push(Error::ActorFailed(report));
+                    owner.cancel_called.store(true, Ordering::Relaxed);
+                }
             }
         }
         self.wake_child(id);

@@ -47,13 +47,16 @@ fn count_asserted(error: &Error) -> usize {
 
 #[tractor::test]
 async fn cancel_01_remote_error_assertion() {
+    let seen = OnceLock::new();
     let result: Result<()> = open_nursery(async |an| {
         let run = an.run_in_actor(assert_err_now()).await?;
         let result = run.result().await;
-        assert_eq!(count_asserted(result.as_ref().unwrap_err()), 1);
+        seen.set(result.clone()).unwrap();
         result
     })
     .await;
+    let seen = seen.into_inner().expect("the body has seen it").unwrap_err();
+    assert_eq!(count_asserted(&seen), 1);
     let error = result.unwrap_err();
     assert!(matches!(error, Error::Remote(_)), "bare, though it was raised twice: {error:?}");
     assert_eq!(count_asserted(&error), 1);
@@ -80,14 +83,17 @@ impl Rpc for UnexpectedKwarg {
 
 #[tractor::test]
 async fn cancel_01_remote_error_unexpected_kwarg() {
+    let seen = OnceLock::new();
     let result: Result<()> = open_nursery(async |an| {
         let wrong = UnexpectedKwarg { delay: Duration::ZERO, blah: true };
         let run = an.run_in_actor(wrong).await?;
         let result = run.result().await;
-        assert_eq!(remote_type(result.as_ref().unwrap_err()), "TypeError");
+        seen.set(result.clone()).unwrap();
         result
     })
     .await;
+    let seen = seen.into_inner().expect("the body has seen it").unwrap_err();
+    assert_eq!(remote_type(&seen), "TypeError");
     let error = result.unwrap_err();
     assert!(matches!(error, Error::Remote(_)), "bare: {error:?}");
     assert_eq!(remote_type(&error), "TypeError");
@@ -221,8 +227,7 @@ async fn cancel_06_some_cancels_all_3_run_in_actors_fail() {
 
 #[tractor::test]
 async fn cancel_06_some_cancels_all_1_daemon_fails_and_the_others_sleep() {
-    let error =
-        some_cancels_all(3, Once::SleepForever, Asked::ToAssert(Duration::ZERO)).await;
+    let error = some_cancels_all(3, Once::SleepForever, Asked::ToAssert(Duration::ZERO)).await;
     assert!(matches!(error, Error::Remote(_)), "bare: {error:?}");
     assert_eq!(count_asserted(&error), 1);
 }
@@ -329,8 +334,12 @@ async fn dropped_run_handle_lets_the_function_run_to_its_end() -> Result<()> {
 /// A call is different: who drops it wants no result, and the task is cancelled.
 #[tractor::rpc]
 async fn mark_when_cancelled(mark: String) -> Result<()> {
-    mark_in_root(format!("{mark}: begun")).await?;
-    tractor::scope::finally(sleep(FOREVER), mark_in_root(format!("{mark}: cancelled"))).await
+    let cancelled = mark_in_root(format!("{mark}: cancelled"));
+    let body = async {
+        mark_in_root(format!("{mark}: begun")).await?;
+        sleep(FOREVER).await
+    };
+    tractor::scope::finally(body, cancelled).await
 }
 
 #[tractor::test]

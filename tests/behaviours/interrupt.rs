@@ -45,7 +45,7 @@ fn cancel_08_via_sigint() {
     }
     let (ended, took) = interrupted("cancel_08_via_sigint", Signal::INT);
     assert_eq!(ended.code(), Some(130), "{ended:?}");
-    assert!(ended.stderr.ends_with("main ends with: interrupted by signal 2\n"), "{ended:?}");
+    assert!(ended.stderr.ends_with("main ends with: Err(interrupted by signal 2)\n"), "{ended:?}");
     assert!(took < TEARDOWN, "{took:?}");
 }
 
@@ -56,7 +56,7 @@ fn cancel_08_via_sigterm() {
     }
     let (ended, took) = interrupted("cancel_08_via_sigterm", Signal::TERM);
     assert_eq!(ended.code(), Some(143), "{ended:?}");
-    assert!(ended.stderr.ends_with("main ends with: interrupted by signal 15\n"), "{ended:?}");
+    assert!(ended.stderr.ends_with("main ends with: Err(interrupted by signal 15)\n"), "{ended:?}");
     assert!(took < TEARDOWN, "{took:?}");
 }
 
@@ -105,6 +105,6 @@ fn cancel_09_via_sigint_in_another_task() {
     }
     let (ended, took) = interrupted(CANCEL_09, Signal::INT);
     assert_eq!(ended.code(), Some(130), "{ended:?}");
-    assert!(ended.stderr.ends_with("main ends with: interrupted by signal 2\n"), "{ended:?}");
+    assert!(ended.stderr.ends_with("main ends with: Err(interrupted by signal 2)\n"), "{ended:?}");
     assert!(took < TEARDOWN, "{took:?}");
 }

@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 
 static MARKS: Mutex<(BTreeSet<String>, Vec<Waker>)> = Mutex::new((BTreeSet::new(), Vec::new()));
 
-pub fn set(name: &str) {
+pub(crate) fn set(name: &str) {
     let mut marks = MARKS.lock().unwrap();
     marks.0.insert(name.to_owned());
     let wakers = std::mem::take(&mut marks.1);
@@ -16,7 +16,7 @@ pub fn set(name: &str) {
 }
 
 /// Waits until it has happened. Bounded by the test's own limit.
-pub async fn happened(name: &str) {
+pub(crate) async fn happened(name: &str) {
     poll_fn(|cx| {
         let mut marks = MARKS.lock().unwrap();
         if marks.0.contains(name) {

@@ -1,11 +1,12 @@
 //! A program as a user runs it: its output, its exit code, and what it left behind.
 
 use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -15,63 +16,55 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 const RUN_ENV: &str = "TRACTOR_TEST_RUN";
 
 /// No program here has more than a second's work to do; the rest is for a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// A program that runs.
-pub struct Running {
+pub(crate) struct Running {
     name: String,
     run: String,
     pid: Pid,
-    output: Receiver<std::process::Output>,
+    /// What it says on stderr, line by line as it comes.
+    said: Receiver<String>,
+    ended: Receiver<Ended>,
 }
 
 /// A program that has ended, having left no process behind.
-pub struct Ended {
-    pub status: ExitStatus,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
-    pub fn code(&self) -> Option<i32> {
+    pub(crate) fn code(&self) -> Option<i32> {
         self.status.code()
     }
 }
 
-/// An example of this package, built beside the test: `target/<profile>/examples`.
-pub fn example(name: &str) -> Command {
-    let mut path: PathBuf = std::env::current_exe().unwrap();
-    path.pop(); // this test's own file
-    path.set_file_name("examples");
-    path.push(name);
-    assert!(path.exists(), "{} is built by `cargo test`", path.display());
-    Command::new(path)
-}
-
 /// Names the program that a test is to be, when it is run again as one.
-const ROLE_ENV: &str = "TRACTOR_TEST_ROLE";
+pub(crate) const ROLE_ENV: &str = "TRACTOR_TEST_ROLE";
 
 /// Whether the running test is a program: the second of the two roles of a test that looks at a
 /// whole program from outside. Such a test runs its own binary [`again`], and looks.
-pub fn is_program() -> bool {
+pub(crate) fn is_program() -> bool {
     std::env::var_os(ROLE_ENV).is_some()
 }
 
 /// The running test as a program: this binary, told to run this test only.
-pub fn again(module_path: &str, name: &str) -> Command {
+pub(crate) fn again(module_path: &str, name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(test_args(module_path, name)).env(ROLE_ENV, name);
     command
 }
 
 /// The arguments that lead a child of such a program back into the same test.
-pub fn test_args(module_path: &str, name: &str) -> [String; 3] {
+pub(crate) fn test_args(module_path: &str, name: &str) -> [String; 3] {
     let (_crate, module) = module_path.split_once("::").unwrap();
     [format!("{module}::{name}"), "--exact".into(), "--nocapture".into()]
 }
 
 /// Ends a program as `main` does that returned this.
-pub fn exit(result: tractor::Result<()>) -> ! {
+pub(crate) fn exit(result: tractor::Result<()>) -> ! {
     match result {
         Ok(()) => std::process::exit(0),
         Err(error) => {
@@ -82,7 +75,7 @@ pub fn exit(result: tractor::Result<()>) -> ! {
 }
 
 /// Starts a program as a process group of its own.
-pub fn start(mut command: Command) -> Running {
+pub(crate) fn start(mut command: Command) -> Running {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let run = format!("{}-{count}", std::process::id());
@@ -90,47 +83,76 @@ pub fn start(mut command: Command) -> Running {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child: Child = command.spawn().unwrap();
     let pid = Pid::from_child(&child);
-    let (send, output) = channel();
-    std::thread::spawn(move || send.send(child.wait_with_output().unwrap()));
-    Running { name: format!("{command:?}"), run, pid, output }
+    let ((say, said), (end, ended)) = (channel(), channel());
+    std::thread::spawn(move || end.send(watch(child, &say)));
+    Running { name: format!("{command:?}"), run, pid, said, ended }
+}
+
+/// Reads all that a program says, until nobody can say anything any more, and reaps it.
+fn watch(mut child: Child, say: &Sender<String>) -> Ended {
+    let mut out = child.stdout.take().unwrap();
+    let out = std::thread::spawn(move || {
+        let mut text = String::new();
+        out.read_to_string(&mut text).unwrap();
+        text
+    });
+    let mut stderr = String::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        stderr.push_str(&line);
+        stderr.push('\n');
+        let _ = say.send(line); // nobody may be listening
+    }
+    let stdout = out.join().unwrap();
+    Ended { status: child.wait().unwrap(), stdout, stderr }
 }
 
 /// Runs a program to its end.
-pub fn run(command: Command) -> Ended {
+pub(crate) fn run(command: Command) -> Ended {
     start(command).ended()
 }
 
 impl Running {
     /// Signals this one process, not its children.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).unwrap();
+    }
+
+    /// Waits until it says this on stderr.
+    ///
+    /// # Panics
+    /// When it says it never, or too late.
+    pub(crate) fn says(&self, wanted: &str) {
+        loop {
+            match self.said.recv_timeout(LIMIT) {
+                Ok(line) if line == wanted => return,
+                Ok(_) => {}
+                Err(_) => panic!("{} never said {wanted:?}: {:#?}", self.name, self.processes()),
+            }
+        }
     }
 
     /// Waits for the program's end, which also is the end of whoever holds its outputs.
     ///
     /// # Panics
     /// When it takes too long, or when a process of the run is left.
-    pub fn ended(self) -> Ended {
-        let output = match self.output.recv_timeout(LIMIT) {
-            Ok(output) => output,
+    pub(crate) fn ended(self) -> Ended {
+        let ended = match self.ended.recv_timeout(LIMIT) {
+            Ok(ended) => ended,
             Err(RecvTimeoutError::Disconnected) => panic!("{}: waiting failed", self.name),
             Err(RecvTimeoutError::Timeout) => {
-                let left = processes_of(&self.run);
+                let left = self.processes();
                 let _ = kill_process_group(self.pid, Signal::KILL);
                 panic!("{} runs for more than {LIMIT:?}; its processes: {left:#?}", self.name);
             }
         };
-        let left = processes_of(&self.run);
+        let left = self.processes();
         assert!(left.is_empty(), "{} left processes behind: {left:#?}", self.name);
-        Ended {
-            status: output.status,
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        ended
     }
 
     /// The processes of the run: pid and command line.
-    pub fn processes(&self) -> Vec<String> {
+    pub(crate) fn processes(&self) -> Vec<String> {
         processes_of(&self.run)
     }
 }
@@ -163,9 +185,9 @@ impl std::fmt::Debug for Ended {
 }
 
 /// A directory of the test's own, gone with it.
-pub struct TempDir(PathBuf);
+pub(crate) struct TempDir(PathBuf);
 
-pub fn temp_dir() -> TempDir {
+pub(crate) fn temp_dir() -> TempDir {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("tractor-behaviours-{}-{count}", std::process::id());
@@ -175,7 +197,7 @@ pub fn temp_dir() -> TempDir {
 }
 
 impl TempDir {
-    pub fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &std::path::Path {
         &self.0
     }
 }

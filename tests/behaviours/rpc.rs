@@ -18,7 +18,6 @@ struct Pair {
     client: (Actor, ConnId),
 }
 
-
 fn actor(name: &str, seed: u8) -> Actor {
     let mut actor = Actor::new(Config::new(name), [seed; 32], Instant::default());
     actor.body_started();
@@ -104,7 +103,9 @@ fn rpc_01_task_runs_although_its_ack_could_not_be_sent() {
     pair.server.0.accept(Instant::default(), task, FuncType::Call).unwrap();
     assert_eq!(pair.server.0.census().tasks, 1, "it is in the table while it runs");
     pair.break_link();
-    let told = pair.server_effects(|e| matches!(e, Effect::CancelTask { dialog } if dialog == task).then_some(()));
+    let told = pair.server_effects(|e| {
+        matches!(e, Effect::CancelTask { dialog } if dialog == task).then_some(())
+    });
     assert_eq!(told.len(), 1, "the task is told, once");
     assert_eq!(pair.server.0.census().tasks, 1, "and is in the table until it has ended");
     pair.server.0.cancelled(Instant::default(), task);

@@ -6,7 +6,7 @@ use tractor::{
     open_root_actor,
 };
 
-use crate::{marks, remote_type};
+use crate::{marks, program, remote_type};
 
 async fn second_root() -> Result<()> {
     open_root_actor(RootConfig::default(), async |_| Ok(())).await
@@ -25,9 +25,8 @@ async fn run_02_only_one_root_actor_in_the_root() {
 
 #[tractor::test]
 async fn run_02_only_one_root_actor_in_a_child() {
-    let result = open_nursery(async |an| {
-        an.run_in_actor(open_a_second_root {}).await?.result().await
-    });
+    let result =
+        open_nursery(async |an| an.run_in_actor(open_a_second_root {}).await?.result().await);
     let error = result.await.unwrap_err();
     assert_eq!(remote_type(&error), "RuntimeError", "{error:?}");
 }
@@ -168,7 +167,7 @@ async fn defer_notes(path: std::path::PathBuf) -> Result<()> {
 /// The lifetime stack: the last deferred is the first to run, when the actor has ended.
 #[tractor::test]
 async fn deferred_cleanups_run_in_reverse_in_a_child() -> Result<()> {
-    let dir = crate::program::temp_dir();
+    let dir = program::temp_dir();
     let path = dir.path().join("notes");
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -202,4 +201,33 @@ async fn deferred_cleanups_run_in_reverse_in_the_root_after_its_children() -> Re
     assert!(matches!(result, Err(Error::Io(_))), "{result:?}");
     assert_eq!(*notes.lock().unwrap(), ["second", "first"]);
     Ok(())
+}
+
+mod exposing {
+    use super::*;
+
+    /// A program with an endpoint that it names by hand, in every actor, and no module enabled.
+    pub(super) fn main() -> Result<()> {
+        tractor::init_exposing(Exposed::new().rpc::<by_hand::hidden>());
+        futures_lite::future::block_on(open_nursery(async |an| {
+            let child = an.start_actor("child").args(program::test_args(MODULE, EXPOSING)).await?;
+            let answer = child.run(by_hand::hidden { mark: "in the child".into() }).await?;
+            let other = child.run(whoami {}).await;
+            eprintln!("{answer}, {}", matches!(other, Err(Error::ModuleNotExposed(_))));
+            child.cancel_actor().await
+        }))
+    }
+}
+
+const MODULE: &str = module_path!();
+const EXPOSING: &str = "endpoint_exposed_by_hand_can_be_called_in_a_child";
+
+/// Also the test of a plain `main`, which calls `init` and then runs whatever executor it likes.
+#[test]
+fn endpoint_exposed_by_hand_can_be_called_in_a_child() {
+    if program::is_program() {
+        program::exit(exposing::main());
+    }
+    let ended = program::run(program::again(MODULE, EXPOSING));
+    assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), "found, true\n"), "{ended:?}");
 }

@@ -62,25 +62,19 @@ async fn cellar_door(value: Option<String>) -> Option<String> {
 
 async fn most_beautiful_word(value: Option<&str>) -> Result<()> {
     let value = value.map(str::to_owned);
-    let given = value.clone();
-    // A second in the reference; more here, as the machine may be busy with other tests.
-    let run = fail_after(Duration::from_secs(10), async move {
-        open_nursery(async |an| {
-            let run = an.run_in_actor(cellar_door { value: given.clone() }).await?;
-            assert_eq!(run.result().await?, given);
+    tractor::open_root_actor(tractor::RootConfig::default(), async |_| {
+        let in_nursery = open_nursery(async |an| {
+            let run = an.run_in_actor(cellar_door { value: value.clone() }).await?;
+            assert_eq!(run.result().await?, value);
             Ok(run)
-        })
-        .await
-    });
-    let run = tractor::open_root_actor(tractor::RootConfig::default(), async |_| {
-        let run = run.await?;
+        });
+        // A second in the reference; more here, as the machine is busy with other tests.
+        let run = fail_after(Duration::from_secs(10), in_nursery).await??;
         assert_eq!(run.result().await?, value, "it is kept when the nursery has closed");
-        assert_eq!(run.result().await?, value);
-        Ok(run)
-    });
-    let run = run.await?;
-    drop(run);
-    Ok(())
+        assert_eq!(run.result().await?, value, "for good");
+        Ok(())
+    })
+    .await
 }
 
 #[tractor::test]
@@ -185,20 +179,30 @@ async fn child_gets_its_environment_directory_and_arguments() -> Result<()> {
     .await
 }
 
-/// The marker that makes a process a child is not passed on to whatever the child starts.
+const NO_CHILD: &str = "program_that_a_child_starts_is_no_child";
+
+/// A child starts this program again by itself, not as an actor of the tree.
 #[tractor::rpc]
-async fn environment_of_a_grandchild() -> Result<String> {
-    let output = std::process::Command::new("env").output()?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+async fn start_a_program() -> String {
+    let ended = program::run(program::again(MODULE, NO_CHILD));
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    ended.stderr
 }
 
+/// It inherits the variable that marks a child, as every program there does, and is none.
 #[tractor::test]
-async fn programs_of_a_child_know_nothing_of_it() -> Result<()> {
+async fn program_that_a_child_starts_is_no_child() -> Result<()> {
+    if program::is_program() {
+        return open_nursery(async |_| {
+            let me = current_actor()?;
+            eprintln!("root: {}, parent: {:?}", me.is_root(), me.parent());
+            Ok(())
+        })
+        .await;
+    }
     open_nursery(async |an| {
-        let run = an.run_in_actor(environment_of_a_grandchild {}).await?;
-        let env = run.result().await?;
-        let marked: Vec<&str> = env.lines().filter(|line| line.starts_with("TRACTOR_")).collect();
-        assert!(env.contains("PATH=") && marked.is_empty(), "{marked:?}");
+        let said = an.run_in_actor(start_a_program {}).await?.result().await?;
+        assert!(said.starts_with("root: true, parent: None\n"), "{said}");
         Ok(())
     })
     .await

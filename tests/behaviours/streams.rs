@@ -80,7 +80,7 @@ async fn two_way(explicit: bool, ahead: bool) -> Result<()> {
                 false => ask_in_turn(&server, explicit).await,
             }
         });
-        assert_eq!(count.await?, 10);
+        assert_eq!(count.await??, 10);
         server.cancel_actor().await
     })
     .await

@@ -14,6 +14,13 @@ fn nurseries_leak_no_descriptors_and_no_threads() {
 }
 
 #[test]
+fn a_nursery_that_goes_on_keeps_nothing_of_the_dead() {
+    let tree = Tree::start("replacements 20");
+    let (code, end) = tree.ends(BUDGET + SLACK);
+    assert_eq!((code, end.as_str()), (Some(0), "ok"));
+}
+
+#[test]
 fn a_tree_that_ends_leaves_no_files() {
     let mut tree = Tree::start("grow 1 2 idle");
     tree.nodes(3);

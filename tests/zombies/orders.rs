@@ -33,6 +33,7 @@ pub(crate) async fn obey(order: &[&str]) -> Result<()> {
         ["drop-nursery"] => drop_nursery().await,
         ["drop-root"] => drop_root().await,
         ["cycles", count] => cycles(number(count)).await,
+        ["replacements", count] => replacements(number(count)).await,
         _ => Err(failure(format!("no such order: {order:?}"))),
     }
 }
@@ -95,16 +96,17 @@ async fn isolated() -> Result<()> {
 /// A child that is another program.
 async fn exe(path: &str, args: &[&str]) -> Result<()> {
     let start = Instant::now();
-    let started = tractor::open_nursery(async |an| {
-        let child = an.start_actor("early").exe(path).args(args).stderr(Stdio::Capture);
-        let started = child.await;
-        // The nursery hears at once, not at its end.
-        say!("heard {}", start.elapsed().as_millis());
-        started.map(drop)
-    })
-    .await;
-    until_childless(GONE).await.map_or_else(|_| say!("left something"), |_| ());
-    started
+    let child = |an: ActorNursery| async move {
+        an.start_actor("early").exe(path).args(args).stderr(Stdio::Capture).await?;
+        // Not its child that failed: the nursery hears at once, not at its end.
+        idle().await
+    };
+    let ended = tractor::open_nursery(child).await;
+    say!("heard {}", start.elapsed().as_millis());
+    if !procs::children_of(std::process::id()).is_empty() {
+        say!("end with a child left");
+    }
+    ended
 }
 
 /// A child that never introduces itself, and its nursery ends meanwhile.
@@ -340,6 +342,34 @@ async fn cycle() -> Result<()> {
         Err(Error::ActorFailed(_)) => Ok(()),
         other => Err(failure(format!("the child should have failed: {other:?}"))),
     }
+}
+
+/// One nursery that goes on, in which children come and go: cancelled, killed, given up on.
+async fn replacements(count: u32) -> Result<()> {
+    tractor::open_nursery(async |an| {
+        for _ in 0..2 {
+            replacement(&an).await?;
+        }
+        let before = census();
+        for _ in 0..count {
+            replacement(&an).await?;
+        }
+        let limit = Duration::from_secs(1);
+        let settled = until("the figures are as before", limit, || census() == before).await;
+        say!("before {before:?} after {:?}", census());
+        settled.map(drop)
+    })
+    .await
+}
+
+async fn replacement(an: &ActorNursery) -> Result<()> {
+    let killed = actor(an, "killed").isolated().stderr(Stdio::Capture).await?;
+    procs::signal(killed.pid().unwrap_or(0), rustix::process::Signal::KILL);
+    an.next_failure().await?;
+    works(an).await?;
+    let given_up = actor(an, "given-up").into_future();
+    let _ = scope::move_on_after(Duration::from_millis(1), given_up).await;
+    actor(an, "function").run(ping {}).await?.result().await.map(drop)
 }
 
 /// A program that forgot to say that it spawns.

@@ -25,7 +25,7 @@ pub(crate) fn actor(an: &ActorNursery, name: &str) -> ActorBuilder {
 
 /// A node of the tree: has `fanout` children down to `depth`, and does what `leaf` says at the end.
 #[tractor::rpc]
-async fn node(path: String, depth: u32, fanout: u32, leaf: String) -> Result<()> {
+pub(crate) async fn node(path: String, depth: u32, fanout: u32, leaf: String) -> Result<()> {
     say!("node {path} {}", std::process::id());
     match depth {
         0 => behave(&leaf, &path).await,

@@ -1,8 +1,8 @@
 //! The contract of a transport, as checks its author can run.
 //!
 //! Every check takes an executor and a way to make a connected pair of streams, and panics with
-//! what was broken. [`all`] runs all that a pair of streams can show; [`transport`] adds what listening
-//! and connecting must do. A check that hangs fails after [`CHECK_WAIT_MAX`].
+//! what was broken. [`all`] runs all that a pair of streams can show; [`transport`] adds what
+//! listening and connecting must do. A check that hangs fails after [`CHECK_WAIT_MAX`].
 //!
 //! ```
 //! use tractor_executors::smol::Smol;

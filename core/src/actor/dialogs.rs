@@ -566,6 +566,7 @@ impl Actor {
             channel.forget(&cid);
         }
         let failed = is_failure(&outcome);
+        let cancelled = matches!(outcome, Outcome::Cancelled { .. });
         // A task that was not begun hears nothing: it never will be.
         let begun = self.queued.iter().all(|(queued, _)| *queued != id);
         if told && begun {
@@ -573,7 +574,7 @@ impl Actor {
         }
         if side == Side::Caller {
             self.dialogs.remove(id);
-            self.main_ended(conn, id, failed);
+            self.main_ended(conn, id, failed, cancelled);
         } else {
             self.abort_task(id, conn);
         }
@@ -585,13 +586,15 @@ impl Actor {
     }
 
     /// The one task of a child: the child ends with it.
-    fn main_ended(&mut self, conn: ConnId, id: DialogId, failed: Option<bool>) {
+    fn main_ended(&mut self, conn: ConnId, id: DialogId, failed: Option<bool>, cancelled: bool) {
         let Some(child) = self.child_of(conn) else { return };
-        if self.children.get(child).and_then(|c| c.main) != Some(id) {
+        let Some(asked) = self.children.get(child).filter(|c| c.main == Some(id)).map(|c| c.asked)
+        else {
             return;
-        }
+        };
         if let Some(failed) = failed {
-            self.on_main_ended(child, id, failed);
+            // Its cancellation is what we asked for when we asked the child to end: no failure.
+            self.on_main_ended(child, id, failed && !(asked && cancelled));
         }
     }
 

@@ -3,6 +3,7 @@
 //! One row a cell, in protocol order (`docs/protocol.md` §6), both sides in one table, so that a
 //! test can check that what one side may send the other may receive.
 
+use super::flow::Flow;
 use crate::msg::FuncType;
 
 /// Which end of the dialog: who asked, or who does the work.
@@ -96,6 +97,15 @@ pub const fn recv(side: Side, func: FuncType, phase: Phase, kind: Kind) -> Cell 
         (Callee, AwaitEnd, Kind::Credit, Context | Stream) => Next(AwaitEnd),
         (Callee, AwaitEnd, Kind::Error, _) => Next(AwaitEnd),
         (Callee, AwaitEnd, _, _) => No,
+    }
+}
+
+/// [`recv`], and what the stream's receiving direction says to it: after the peer's `Stop` it sends
+/// no item and no second `Stop` (F3).
+pub const fn recv_with(side: Side, func: FuncType, phase: Phase, kind: Kind, rx: Flow) -> Cell {
+    match (recv(side, func, phase, kind), kind, rx) {
+        (Next(_), Kind::Yield | Kind::Stop, Flow::Stopped) => No,
+        (cell, _, _) => cell,
     }
 }
 

@@ -79,7 +79,8 @@ impl Msg {
     /// fields that belong to it are left out.
     ///
     /// Messages that are extensions as a whole (`Ready`, `Yields`, `Credit`, `Goodbye`), and
-    /// numbers as cids, are written in any case: not to send them to a base peer is the channel's business.
+    /// numbers as cids, are written in any case: not to send them to a base peer is the channel's
+    /// business.
     pub fn encode(&self, features: Features, out: &mut Vec<u8>) {
         encode::message(self, features, out);
     }

@@ -432,18 +432,31 @@ impl World {
     fn connect(&mut self, at: &str, to: &str) -> Done {
         let (host, target) = (self.host(at)?, self.host(to)?);
         let now = self.now;
-        let accepted = self.actor(target)?.accepted(now).map_err(refused)?;
         if self.hosts[host].actor.is_none() {
             // A peer by hand: its side has no core.
+            let accepted = self.actor(target)?.accepted(now).map_err(refused)?;
             let conn = ConnId::from_u64(1 << 40 | self.ends.len() as u64);
             self.link((host, conn), (target, accepted));
             return Ok(());
         }
         let conn = self.actor(host)?.connect(now, address(to)).map_err(refused)?;
-        self.link((host, conn), (target, accepted));
-        self.drain(host);
-        self.drain(target);
-        self.fact(host, Input::Connected { conn });
+        let accepted = match self.actor(target) {
+            Ok(actor) => actor.accepted(now).map_err(refused),
+            Err(e) => Err(e),
+        };
+        match accepted {
+            Ok(accepted) => {
+                self.link((host, conn), (target, accepted));
+                self.drain(host);
+                self.drain(target);
+                self.fact(host, Input::Connected { conn });
+            }
+            Err(why) => {
+                self.drain(host);
+                let why = Some(Text::from(why));
+                self.fact(host, Input::Disconnected { conn, why });
+            }
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tractor_core::msg::Msg;
 use tractor_core::{
     Actor, ChildId, Cid, ConnId, DialogEvent, DialogId, Effect, Event, Input, Instant, NurseryEvent,
-    NurseryId, Output,
+    NurseryId, Output, Signal,
 };
 
 use crate::show;
@@ -89,6 +89,8 @@ pub struct World {
     pub split: usize,
     /// Settings of actors that are yet to be made.
     pub opts: BTreeMap<String, crate::op::Opts>,
+    /// Signals that were asked for: whose child, which, and what.
+    pub signals: Vec<(usize, ChildId, Signal)>,
     /// Whether dialogs, children and nurseries kept the rules so far.
     pub rules: crate::check::Rules,
 }
@@ -243,6 +245,7 @@ impl World {
                     task.told = true;
                 }
             }
+            Effect::Signal { child, signal } => self.signals.push((host, *child, *signal)),
             // Connections, processes and signals are left to ops: that is what is tested.
             _ => {}
         }
