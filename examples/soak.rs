@@ -92,7 +92,8 @@ impl Soak {
         let home = std::env::temp_dir().join(format!("soak-{}", std::process::id()));
         std::fs::create_dir(&home)?;
         let figures = [Class::Root, Class::Child, Class::Isolated];
-        let figures = figures.map(|class| Figures { class, times: Vec::new(), survivors: 0, unarmed: 0 });
+        let figures =
+            figures.map(|class| Figures { class, times: Vec::new(), survivors: 0, unarmed: 0 });
         Ok(Soak { random: Random(seed), seed, home, bloom: Duration::ZERO, figures })
     }
 
@@ -113,7 +114,12 @@ impl Soak {
         }
         scope::sleep(SETTLE).await?;
         let after = census();
-        println!("{kills} kills, seed {}, {:.1?}, bloom {:.1?}", self.seed, start.elapsed(), self.bloom);
+        println!(
+            "{kills} kills, seed {}, {:.1?}, bloom {:.1?}",
+            self.seed,
+            start.elapsed(),
+            self.bloom
+        );
         self.figures.iter_mut().for_each(Figures::print);
         println!("descriptors and threads: {before:?} before, {after:?} after");
         println!("directories left to sweep: {}", self.directories());
@@ -170,24 +176,28 @@ impl Soak {
         let killed = Instant::now();
         procs::signal(victim, Signal::KILL);
         let mut ended = tree.ended(ORPHAN_LIMIT);
+        let late = ended.is_none() && self.continue_stopped(&tag);
         if ended.is_none() {
-            self.continue_stopped(&tag);
             ended = tree.ended(LIMIT);
         }
-        let left = procs::tagged(&tag);
-        self.count(class, ended.map(|at| at.saturating_duration_since(killed)), &left, number);
+        tree.root.kill()?;
         tree.root.wait()?;
+        let left = procs::tagged(&tag);
+        if !(late && ended.is_some() && left.is_empty()) {
+            self.count(class, ended.map(|at| at.saturating_duration_since(killed)), &left, number);
+        }
         Ok(())
     }
 
-    /// Continues those that were stopped before they were armed.
-    fn continue_stopped(&mut self, tag: &str) {
+    /// Continues those that were stopped before they were armed. Whether there were any.
+    fn continue_stopped(&mut self, tag: &str) -> bool {
         let stopped: Vec<Process> =
             procs::tagged(tag).into_iter().filter(|p| p.state == 'T').collect();
         for process in &stopped {
             procs::signal(process.pid, Signal::CONT);
         }
         self.figures[0].unarmed += stopped.len();
+        !stopped.is_empty()
     }
 
     /// Kills somebody in a tree below this program.
@@ -273,7 +283,10 @@ impl Figures {
              gone after p50 {p50:.1?}, p99 {p99:.1?}, max {max:.1?}"
         );
         if self.unarmed > 0 {
-            println!("{:8} {:5} were stopped before they were armed, gone once continued", "", self.unarmed);
+            println!(
+                "{:8} {:5} were stopped before they were armed, gone once continued",
+                "", self.unarmed
+            );
         }
     }
 }

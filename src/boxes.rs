@@ -38,6 +38,8 @@ pub(crate) struct Mailbox {
     /// Unread items at the front that the overrun policy gave up.
     pub(crate) dropped: u64,
     pub(crate) stopped: bool,
+    /// Our end of the stream was opened: once is all there is.
+    pub(crate) stream_opened: bool,
     pub(crate) send_overrun: bool,
     pub(crate) cancel_acked: bool,
     pub(crate) outcome: Option<Result<Bytes>>,

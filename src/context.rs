@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tractor_core::error::Misuse;
 use tractor_core::{DialogId, OverrunPolicy, Uid};
 
 use crate::endpoint::ContextEndpoint;
@@ -64,13 +65,20 @@ impl RawContext {
 
     fn open_stream<Out, In>(&self, policy: OverrunPolicy) -> Result<MsgStream<Out, In>> {
         self.shared.command(|inner, now| {
-            inner.core.open_stream(now, self.dialog, policy).map_err(|misuse| {
-                // A context that has ended: its outcome says more.
-                match inner.outcome(self.dialog) {
-                    Some(Err(error)) => error,
-                    _ => misuse.into(),
-                }
-            })
+            let opened = inner.core.open_stream(now, self.dialog, policy);
+            let Some(mailbox) = inner.mailboxes.get_mut(&self.dialog) else {
+                return opened.map_err(Error::from);
+            };
+            match (opened, &mailbox.outcome) {
+                // A context that has failed: its outcome says more.
+                (Err(_), Some(Err(error))) => return Err(error.clone()),
+                (Err(_), _) if mailbox.stream_opened => return Err(Misuse::SecondStream.into()),
+                // The far task was faster than us: what it had sent is here, to be read.
+                (Err(Misuse::NoSuchDialog), Some(Ok(_))) => {}
+                (opened, _) => opened?,
+            }
+            mailbox.stream_opened = true;
+            Ok(())
         })?;
         Ok(MsgStream::new(self.clone()))
     }

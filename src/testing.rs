@@ -84,13 +84,25 @@ async fn settle(opened: &Opened) {
     }
 }
 
-/// Fails the test when a process of its trees is left: they all carry the test's path.
+/// Fails the test when a process of its trees is left: they all carry the test's path. Programs
+/// that it started have trees of their own.
 fn check_processes(spec: &TestSpec) {
-    let path = spec.path();
-    let left: Vec<_> = os::probe::process_tree(std::process::id())
-        .into_iter()
-        .filter(|process| process.cmdline.contains("_subactor[") && process.cmdline.contains(&path))
-        .collect();
+    let (path, us) = (spec.path(), std::process::id());
+    let all = os::probe::process_tree(us);
+    let is_actor = |process: &os::probe::ProcessInfo| process.cmdline.contains("_subactor[");
+    // As a word: one test's path may be the beginning of another's.
+    let carries = |process: &os::probe::ProcessInfo| process.cmdline.split(' ').any(|w| w == path);
+    let in_our_tree = |process: &os::probe::ProcessInfo| {
+        let mut above = process.ppid;
+        while above != us {
+            match all.iter().find(|p| p.pid == above).filter(|p| is_actor(p)) {
+                Some(parent) => above = parent.ppid,
+                None => return false,
+            }
+        }
+        true
+    };
+    let left: Vec<_> = all.iter().filter(|p| is_actor(p) && carries(p) && in_our_tree(p)).collect();
     assert!(left.is_empty(), "the test left processes behind: {left:?}");
 }
 

@@ -88,8 +88,8 @@ async fn serve_stream(link: &mut Async<UnixStream>, len: usize, count: u64) -> i
 }
 
 /// `async-io` has a helper thread that waits for events while nobody else does. Once it waits, and
-/// the thread that it wakes runs on the same core and waits again before the helper could step back,
-/// it goes on waiting for every later event too, at twice the cost. That is not the floor.
+/// the thread that it wakes runs on the same core and waits again before the helper could step
+/// back, it goes on waiting for every later event too, at twice the cost. That is not the floor.
 fn step_back() {
     std::thread::yield_now();
 }

@@ -5,7 +5,8 @@
 //! | here | construction, the world's facts, what is popped |
 //! | `receive` | bytes to messages to whom they are for |
 //! | `requests` | what peers ask of the runtime itself |
-//! | `dialogs` | what the application asks of its dialogs, and how they end |
+//! | `dialogs` | what the application asks of its dialogs |
+//! | `endings` | how dialogs end |
 //! | `children` | nurseries and children |
 //! | `closing` | connections and the actor ending |
 
@@ -34,10 +35,12 @@ use crate::time::{Deadlines, Instant};
 mod children;
 mod closing;
 mod dialogs;
+mod endings;
 mod receive;
 mod requests;
 
-pub use dialogs::{Call, relayed};
+pub use dialogs::Call;
+pub use endings::relayed;
 
 /// A fact from the world.
 #[derive(Clone, Debug)]

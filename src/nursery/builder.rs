@@ -32,7 +32,8 @@ pub enum Stdio {
     Inherit,
     /// Nowhere.
     Null,
-    /// Into a ring buffer of 16 KiB, whose end is in [`stderr_tail`](crate::ActorFailed::stderr_tail).
+    /// Into a ring buffer of 16 KiB, whose end is in
+    /// [`stderr_tail`](crate::ActorFailed::stderr_tail).
     Capture,
     /// Into that ring buffer, and on to ours.
     Tee,

@@ -1,5 +1,5 @@
-//! Bad input of a user, to roots, nurseries and calls: an error that names what is wrong and what to
-//! do, before anything is spawned.
+//! Bad input of a user, to roots, nurseries and calls: an error that names what is wrong and what
+//! to do, before anything is spawned.
 
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixListener;

@@ -211,8 +211,8 @@ async fn cancel_06_some_cancels_all_1_run_in_actor_fails() {
     assert_eq!(count_asserted(&error), 1);
 }
 
-/// The reference's groups have as many members as there are children, of which all but the first may
-/// be mere cancellations. Ours have the failures.
+/// The reference's groups have as many members as there are children, of which all but the first
+/// may be mere cancellations. Ours have the failures.
 #[tractor::test]
 async fn cancel_06_some_cancels_all_2_run_in_actors_fail() {
     let error = some_cancels_all(2, Once::Assert(Duration::ZERO), Asked::ForNothing).await;

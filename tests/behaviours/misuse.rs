@@ -117,39 +117,39 @@ async fn use_after_cancel_says_that_it_was_cancelled() -> Result<()> {
 }
 
 #[tractor::context]
-async fn count_bytes(ctx: Context<(), usize, Vec<u8>>) -> Result<()> {
+async fn measure(ctx: Context<(), usize, String>) -> Result<()> {
     ctx.started(()).await?;
     let mut stream = ctx.open_stream().await?;
-    while let Some(bytes) = stream.next().await? {
-        stream.send(bytes.len()).await?;
+    while let Some(text) = stream.next().await? {
+        stream.send(text.len()).await?;
     }
     Ok(())
 }
 
 #[tractor::rpc]
-async fn len(bytes: Vec<u8>) -> usize {
-    bytes.len()
+async fn len(text: &str) -> usize {
+    text.len()
 }
 
 /// A frame's limit is 16 MiB: what is larger is refused where it is sent, naming the limit.
 #[tractor::test]
 async fn payload_over_the_limit_is_refused_where_it_is_sent() -> Result<()> {
-    let too_large = vec![0_u8; (16 << 20) + 1];
+    let too_large = "x".repeat((16 << 20) + 1);
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
-        let refused = child.run(len { bytes: too_large.clone() }).await.unwrap_err();
+        let refused = child.run(len { text: too_large.clone() }).await.unwrap_err();
         assert!(refused.to_string().contains("over the frame limit of"), "{refused}");
         assert!(matches!(misuse::<()>(Err(refused)), Core::TooLarge { .. }));
-        let block = child.open_context(count_bytes {}, async |ctx, ()| {
+        let block = child.open_context(measure {}, async |ctx, ()| {
             let mut stream = ctx.open_stream().await?;
             let refused = stream.send(too_large.clone()).await;
             assert!(matches!(misuse(refused), Core::TooLarge { .. }));
-            stream.send(vec![1, 2, 3]).await?;
+            stream.send("abc".to_owned()).await?;
             assert_eq!(stream.recv().await?, 3, "the stream goes on");
             Ok(())
         });
         block.await?;
-        assert_eq!(child.run(len { bytes: vec![0] }).await?, 1, "and the connection");
+        assert_eq!(child.run(len { text: "x".into() }).await?, 1, "and the connection");
         child.cancel_actor().await
     })
     .await
@@ -183,6 +183,26 @@ impl tractor::endpoint::ContextEndpoint for Mistaken {
     async fn call(self, _: Context<(), u64, ()>) -> Result<(), tractor::BoxError> {
         unreachable!("it is not registered")
     }
+}
+
+/// What a far task had to say that was faster than the block is there, though it has ended.
+#[tractor::test]
+async fn stream_opened_after_the_far_end_has_what_was_sent() -> Result<()> {
+    open_nursery(async |an| {
+        let child = an.start_actor("child").enable(module!()).await?;
+        let block = child.open_context(mixed_items {}, async |ctx, ()| {
+            ctx.wait_for_result().await?;
+            let mut stream = ctx.open_stream().await?;
+            assert_eq!(misuse(ctx.open_stream().await), Core::SecondStream);
+            assert_eq!(stream.recv().await?, "one");
+            assert_eq!(stream.recv().await?, "two");
+            assert_eq!(stream.next().await?, None);
+            Ok(())
+        });
+        block.await?;
+        child.cancel_actor().await
+    })
+    .await
 }
 
 #[tractor::test]

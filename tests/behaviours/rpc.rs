@@ -94,8 +94,8 @@ impl Pair {
     }
 }
 
-/// The reference lets the task run on for nobody. Here too it runs, and may clean up; but it is told
-/// that it is cancelled, as there is nobody left to work for.
+/// The reference lets the task run on for nobody. Here too it runs, and may clean up; but it is
+/// told that it is cancelled, as there is nobody left to work for.
 #[test]
 fn rpc_01_task_runs_although_its_ack_could_not_be_sent() {
     let mut pair = Pair::connected();

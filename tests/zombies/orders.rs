@@ -218,11 +218,13 @@ async fn drop_starts(how: &str) -> Result<()> {
             // From "never polled" to "nearly ready".
             let delay = Duration::from_micros(u64::from(i) * 300);
             let child = match how {
-                "race" => futures_lite::future::or(async { Some(child.await) }, async {
-                    let _ = scope::sleep(delay).await;
-                    None
-                })
-                .await,
+                "race" => {
+                    futures_lite::future::or(async { Some(child.await) }, async {
+                        let _ = scope::sleep(delay).await;
+                        None
+                    })
+                    .await
+                }
                 _ => scope::move_on_after(delay, child).await,
             };
             if let Some(child) = child {

@@ -127,9 +127,10 @@ pub(crate) async fn ping() -> u32 {
 /// Does as a leaf does, once it has told the caller that it begins.
 #[tractor::context]
 pub(crate) async fn stuck(ctx: Context<(), (), ()>, leaf: String) -> Result<()> {
-    ctx.started(()).await?;
-    // What was said must be on its way before this thread is stuck.
+    // What a task says before its first suspension goes out with that, and there may be none below.
     scope::checkpoint().await?;
+    // From here to where it is stuck it can't be cancelled.
+    ctx.started(()).await?;
     behave(&leaf, "0").await
 }
 

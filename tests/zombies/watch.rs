@@ -1,5 +1,6 @@
 //! A tree under watch: its root's lines, its end, and whoever survives.
 
+use std::cell::RefCell;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ pub(crate) struct Tree {
     root: Child,
     tag: String,
     lines: Receiver<String>,
+    /// Lines that came before the one that was waited for.
+    passed: RefCell<Vec<String>>,
     errors: Receiver<String>,
     home: Home,
 }
@@ -63,7 +66,7 @@ impl Tree {
             let _ = BufReader::new(stderr).read_to_string(&mut text);
             let _ = error.send(text);
         });
-        Tree { root, tag, lines, errors, home }
+        Tree { root, tag, lines, passed: RefCell::default(), errors, home }
     }
 
     /// The root's process.
@@ -71,15 +74,20 @@ impl Tree {
         self.root.id()
     }
 
-    /// The rest of the next line that begins so.
+    /// The rest of the next line that begins so. Others are kept.
     pub(crate) fn line(&self, prefix: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
+        let mut passed = self.passed.borrow_mut();
+        if let Some(index) = passed.iter().position(|line| line.starts_with(prefix)) {
+            return passed.remove(index)[prefix.len()..].trim().to_owned();
+        }
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     if let Some(rest) = line.strip_prefix(prefix) {
                         return rest.trim().to_owned();
                     }
+                    passed.push(line);
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     panic!("no line `{prefix}` in {PATIENCE:?}; alive: {:#?}", self.alive())
@@ -158,7 +166,7 @@ impl Tree {
 
     /// The lines that were not asked for, once the tree is gone.
     pub(crate) fn rest(&self) -> Vec<String> {
-        let mut lines = Vec::new();
+        let mut lines = self.passed.take();
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => lines.push(line),

@@ -169,7 +169,9 @@ impl World {
             Op::Open { side, policy } => {
                 self.on(side, |actor, now, id| actor.open_stream(now, id, *policy).map_err(refused))
             }
-            Op::Stop { side } => self.on(side, |actor, now, id| actor.stop(now, id).map_err(refused)),
+            Op::Stop { side } => {
+                self.on(side, |actor, now, id| actor.stop(now, id).map_err(refused))
+            }
             Op::Cancel { side } => {
                 self.on(side, |actor, now, id| actor.cancel(now, id).map_err(refused))
             }
@@ -191,7 +193,8 @@ impl World {
                 self.task_over(side)
             }
             Op::Fail { side, kind } => {
-                let (at, opts) = (self.host(&side.at)?, Opts::from([("type".into(), kind.clone())]));
+                let (at, opts) =
+                    (self.host(&side.at)?, Opts::from([("type".into(), kind.clone())]));
                 let error = inject::error(self.actor(at)?.uid().clone(), &opts);
                 self.task_over(side)?;
                 self.on(side, |actor, now, id| {

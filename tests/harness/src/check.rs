@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tractor_core::{ChildId, ConnId, DialogEvent, DialogId, Effect, Event, NurseryEvent, NurseryId};
+use tractor_core::{
+    ChildId, ConnId, DialogEvent, DialogId, Effect, Event, NurseryEvent, NurseryId,
+};
 
 use crate::world::{Host, World};
 
@@ -93,7 +95,12 @@ pub fn at_rest(world: &World) {
         let Some(actor) = &host.actor else { continue };
         let census = actor.census();
         assert_eq!(census, Default::default(), "something is left at {}", host.name);
-        assert!(actor.next_deadline().is_none(), "{} waits for {:?}", host.name, actor.next_deadline());
+        assert!(
+            actor.next_deadline().is_none(),
+            "{} waits for {:?}",
+            host.name,
+            actor.next_deadline()
+        );
         for task in host.tasks.values() {
             assert!(task.over, "{}.{} has no outcome", host.name, task.label);
         }

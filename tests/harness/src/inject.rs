@@ -75,9 +75,7 @@ fn message(world: &World, end: usize, what: &str, opts: &Opts) -> Result<Msg, St
             let func = opts.get("func").ok_or("func=")?.as_str().into();
             Msg::Request { cid, uid, request: Request::Unknown { func } }
         }
-        "cancelactor" => {
-            Msg::Request { cid, uid, request: Request::CancelActor { budget: None } }
-        }
+        "cancelactor" => Msg::Request { cid, uid, request: Request::CancelActor { budget: None } },
         "canceltask" => {
             let target = cid;
             let own = opts.get("as").and_then(|v| v.parse().ok()).map_or(Cid::Num(97), Cid::Num);

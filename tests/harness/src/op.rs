@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use tractor_core::OverrunPolicy;
 use tractor_core::msg::FuncType;
 use tractor_core::supervise::ExitStatus;
-use tractor_core::OverrunPolicy;
 
 /// One side of a dialog: `actor.label`. The label is also the function's name, so that both sides
 /// have the same.
@@ -358,7 +358,9 @@ impl Op {
                 write!(f, "started {side}")?;
                 write_opts(f, opts)
             }
-            Op::Open { side, policy: OverrunPolicy::Error } => write!(f, "open {side} policy=error"),
+            Op::Open { side, policy: OverrunPolicy::Error } => {
+                write!(f, "open {side} policy=error")
+            }
             Op::Open { side, policy: OverrunPolicy::DropOldest(n) } => {
                 write!(f, "open {side} policy=drop{n}")
             }

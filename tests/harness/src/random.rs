@@ -201,13 +201,8 @@ impl Run {
     }
 
     fn host(&mut self) -> String {
-        let live: Vec<String> = self
-            .world
-            .hosts
-            .iter()
-            .filter(|h| h.actor.is_some())
-            .map(|h| h.name.clone())
-            .collect();
+        let live: Vec<String> =
+            self.world.hosts.iter().filter(|h| h.actor.is_some()).map(|h| h.name.clone()).collect();
         self.source.pick(&live).cloned().unwrap_or("p".into())
     }
 
@@ -235,7 +230,9 @@ impl Run {
             .hosts
             .iter()
             .filter(|h| h.actor.is_some())
-            .flat_map(|h| h.tasks.values().map(|t| (h.name.clone(), t.label.clone(), t.callee, t.over)))
+            .flat_map(|h| {
+                h.tasks.values().map(|t| (h.name.clone(), t.label.clone(), t.callee, t.over))
+            })
             .filter(|(.., over)| !over)
             .map(|(host, label, callee, _)| (host, label, callee))
             .collect();

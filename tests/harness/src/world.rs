@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tractor_core::msg::Msg;
 use tractor_core::{
-    Actor, ChildId, Cid, ConnId, DialogEvent, DialogId, Effect, Event, Input, Instant, NurseryEvent,
-    NurseryId, Output, Signal,
+    Actor, ChildId, Cid, ConnId, DialogEvent, DialogId, Effect, Event, Input, Instant,
+    NurseryEvent, NurseryId, Output, Signal,
 };
 
 use crate::show;
@@ -148,9 +148,9 @@ impl World {
     /// The latest link's end at `at` towards `to`.
     pub fn end(&self, at: &str, to: &str) -> Result<usize, String> {
         let (at, to) = (self.host(at)?, self.host(to)?);
-        let found = (0..self.ends.len()).rev().find(|&i| {
-            self.ends[i].host == at && self.ends[i ^ 1].host == to
-        });
+        let found = (0..self.ends.len())
+            .rev()
+            .find(|&i| self.ends[i].host == at && self.ends[i ^ 1].host == to);
         found.ok_or("no such link".into())
     }
 

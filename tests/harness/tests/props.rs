@@ -26,7 +26,7 @@ fn whatever_happens_nothing_is_left() {
         return;
     }
     let mut failed = Vec::new();
-    for seed in 0..env("SEEDS").unwrap_or(1000) {
+    for seed in 0..env("SEEDS").unwrap_or(2000) {
         if catch_unwind(|| run(seed)).is_err() {
             failed.push(seed);
         }

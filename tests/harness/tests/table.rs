@@ -19,8 +19,8 @@ const FLOWS: [Flow; 3] = [Flow::Unopened, Flow::Open, Flow::Stopped];
 fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tables").join(name);
     if rewrite() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
+        std::fs::create_dir_all(path.parent().expect("a file")).expect("a directory");
+        std::fs::write(&path, text).expect("written");
     }
     let was = std::fs::read_to_string(&path).unwrap_or_default();
     let differs = was.lines().zip(text.lines()).find(|(was, is)| was != is);
@@ -116,8 +116,9 @@ fn every_phase_of_a_dialog_is_reached() {
                         _ => None,
                     }
                 });
-                let by_act =
-                    dialog::all::ACTS.into_iter().filter_map(|act| dialog::act(side, func, phase, act));
+                let by_act = dialog::all::ACTS
+                    .into_iter()
+                    .filter_map(|act| dialog::act(side, func, phase, act));
                 for to in by_msg.chain(by_act) {
                     if !reached.contains(&to) {
                         reached.push(to);
@@ -125,7 +126,11 @@ fn every_phase_of_a_dialog_is_reached() {
                 }
             }
             for phase in dialog::all::PHASES {
-                assert_eq!(reached.contains(&phase), exists(func, phase), "{side:?} {func:?} {phase:?}");
+                assert_eq!(
+                    reached.contains(&phase),
+                    exists(func, phase),
+                    "{side:?} {func:?} {phase:?}"
+                );
             }
         }
     }
@@ -147,7 +152,7 @@ fn sends(func: FuncType, act: Act) -> Kind {
 /// Where the other side can be when a message sent in `phase` arrives there. Messages keep their
 /// order, but for credit, which may pass those before it; and the other side may be done.
 fn other_side(side: Side, func: FuncType, phase: Phase, kind: Kind) -> Vec<Phase> {
-    let at = |p: Phase| dialog::all::PHASES.iter().position(|q| *q == p).unwrap();
+    let at = |p: Phase| dialog::all::PHASES.iter().position(|q| *q == p).expect("listed");
     let may = |p: &Phase| match (side, kind) {
         (_, _) if *p == Phase::Done => true,
         // The caller is behind the callee by what is under way, and credit passes that.
