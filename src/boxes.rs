@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
+use tractor_core::msg::codec;
 use tractor_core::{Chunk, DialogId, NurseryId};
 
 use crate::error::{ActorFailed, Error, Result};
@@ -53,6 +54,40 @@ pub(crate) struct Mailbox {
     /// To be cancelled once those who wait have seen the outcome.
     pub(crate) then_cancel: Option<CancelScope>,
     pub(crate) wakers: Wakers,
+}
+
+impl Mailbox {
+    /// No item is here: whether more can come. `Ready(Ok(false))`: none will.
+    pub(crate) fn poll_end(&mut self, waker: &Waker) -> Poll<Result<bool>> {
+        match &self.outcome {
+            Some(Err(error)) => Poll::Ready(Err(error.clone())),
+            Some(Ok(_)) => Poll::Ready(Ok(false)),
+            None if self.stopped => Poll::Ready(Ok(false)),
+            None => {
+                self.wakers.add(waker);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Takes the oldest item, after those that the overrun policy gave up: the core said how many.
+    pub(crate) fn take_one(&mut self) -> Option<Bytes> {
+        while self.dropped > 0 && self.pop_item().is_some() {
+            self.dropped -= 1;
+        }
+        self.pop_item()
+    }
+
+    fn pop_item(&mut self) -> Option<Bytes> {
+        let chunk = self.items.front_mut()?;
+        if chunk.count == 1 {
+            return self.items.pop_front().map(|chunk| chunk.plds);
+        }
+        let item = codec::items(&chunk.plds).next()?;
+        chunk.count -= 1;
+        chunk.plds = chunk.plds.slice(item.len()..);
+        Some(item)
+    }
 }
 
 /// What came for a nursery.

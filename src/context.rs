@@ -80,7 +80,7 @@ impl RawContext {
             mailbox.stream_opened = true;
             Ok(())
         })?;
-        Ok(MsgStream::new(self.clone()))
+        Ok(MsgStream::new(self.clone(), policy))
     }
 }
 

@@ -2,6 +2,7 @@
 //! futures. Outside them it is the process's only actor, if there is just one.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -16,9 +17,33 @@ use crate::shared::Shared;
 pub(crate) struct Identity {
     pub(crate) actor: Arc<Shared>,
     /// The task's name, for the log.
-    pub(crate) task: Arc<str>,
+    pub(crate) task: TaskName,
     /// The context that this task serves, if it is one.
     pub(crate) dialog: Option<DialogId>,
+}
+
+/// The name of a task, for the log. Made of what is there anyway, as every call has one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TaskName {
+    /// One of the runtime's own.
+    Own(&'static str),
+    /// That of an endpoint: its namespace and its name there.
+    Endpoint(&'static str, &'static str),
+}
+
+impl From<&'static str> for TaskName {
+    fn from(name: &'static str) -> TaskName {
+        TaskName::Own(name)
+    }
+}
+
+impl fmt::Display for TaskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TaskName::Own(name) => f.write_str(name),
+            TaskName::Endpoint(ns, name) => write!(f, "{ns}::{name}"),
+        }
+    }
 }
 
 thread_local! {
@@ -78,14 +103,15 @@ pub(crate) fn dump() -> String {
 
 /// A future that runs as somebody.
 pub(crate) struct As<F> {
-    identity: Identity,
+    /// `None` only during a poll: then the thread-local has it.
+    identity: Option<Identity>,
     future: Pin<Box<F>>,
 }
 
 impl Identity {
     /// `future`, run as this.
     pub(crate) fn scope<F: Future>(self, future: F) -> As<F> {
-        As { identity: self, future: Box::pin(future) }
+        As { identity: Some(self), future: Box::pin(future) }
     }
 }
 
@@ -93,23 +119,29 @@ impl<F: Future> Future for As<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let _entered = Entered::enter(&self.identity);
-        self.future.as_mut().poll(cx)
+        let As { identity, future } = &mut *self;
+        let _entered = Entered::enter(identity);
+        future.as_mut().poll(cx)
     }
 }
 
-/// Restores who ran before, also when the poll panics.
-struct Entered(Option<Identity>);
+/// Restores who ran before, also when the poll panics. The identity is moved, not cloned: this is
+/// on the path of every poll of every task.
+struct Entered<'a> {
+    identity: &'a mut Option<Identity>,
+    before: Option<Identity>,
+}
 
-impl Entered {
-    fn enter(identity: &Identity) -> Entered {
-        Entered(CURRENT.with(|current| current.replace(Some(identity.clone()))))
+impl<'a> Entered<'a> {
+    fn enter(identity: &'a mut Option<Identity>) -> Entered<'a> {
+        let ours = identity.take();
+        Entered { identity, before: CURRENT.with(|current| current.replace(ours)) }
     }
 }
 
-impl Drop for Entered {
+impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        let before = self.0.take();
-        CURRENT.with(|current| *current.borrow_mut() = before);
+        let before = self.before.take();
+        *self.identity = CURRENT.with(|current| current.replace(before));
     }
 }

@@ -3,7 +3,6 @@
 //! It decides nothing: facts go into the core, effects come out of it. A turn is bounded, so that
 //! the tasks beside it get theirs.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -15,6 +14,7 @@ use tractor_executors::{Readiness, Timer};
 use tractor_transports::{Listener, Stream};
 
 use crate::current::Identity;
+use crate::keys::KeyMap;
 use crate::log::{debug, warning};
 use crate::os;
 use crate::ready::Source;
@@ -41,10 +41,10 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     identity: Identity,
     /// The waker of each source, made once.
-    wakers: HashMap<Source, Waker>,
-    streams: HashMap<ConnId, Arc<dyn Stream>>,
-    processes: HashMap<ChildId, Watched>,
-    connecting: HashMap<ConnId, Connecting>,
+    wakers: KeyMap<Source, Waker>,
+    streams: KeyMap<ConnId, Arc<dyn Stream>>,
+    processes: KeyMap<ChildId, Watched>,
+    connecting: KeyMap<ConnId, Connecting>,
     listeners: Vec<Box<dyn Listener>>,
     signals: Option<(os::RootSignals, Box<dyn Readiness>)>,
     interrupts: u32,
@@ -59,10 +59,10 @@ impl Driver {
         Driver {
             shared,
             identity,
-            wakers: HashMap::new(),
-            streams: HashMap::new(),
-            processes: HashMap::new(),
-            connecting: HashMap::new(),
+            wakers: KeyMap::default(),
+            streams: KeyMap::default(),
+            processes: KeyMap::default(),
+            connecting: KeyMap::default(),
             listeners: Vec::new(),
             signals: None,
             interrupts: 0,
@@ -98,6 +98,7 @@ impl Driver {
             broken: false,
             closing: false,
             burst: false,
+            held_at: self.shared.now(),
             lazy: 0,
         };
         self.shared.lock().conns.insert(conn, io);
@@ -164,8 +165,7 @@ impl Driver {
 
     /// Takes one fact in.
     fn fact(&self, input: Input) {
-        let now = self.shared.now();
-        let mut inner = self.shared.lock();
+        let (now, mut inner) = self.shared.lock_now();
         inner.core.handle_input(now, input);
         inner.drain_events();
     }
@@ -188,8 +188,7 @@ impl Driver {
 
     /// Reads once, into the core's own buffer. Whether to read again.
     fn read(&mut self, conn: ConnId, stream: &dyn Stream, cx: &mut Context<'_>) -> Poll<bool> {
-        let now = self.shared.now();
-        let mut inner = self.shared.lock();
+        let (now, mut inner) = self.shared.lock_now();
         let Some(buf) = inner.core.recv_buf(conn) else { return Poll::Ready(false) };
         let input = match stream.poll_read(cx, buf) {
             Poll::Pending => return Poll::Pending,
@@ -213,14 +212,14 @@ impl Driver {
     fn write(&mut self, conn: ConnId, stream: &dyn Stream, cx: &mut Context<'_>) {
         let mut inner = self.shared.lock();
         let Some(io) = inner.conns.get_mut(&conn) else { return };
-        io.burst = false;
+        let burst = std::mem::take(&mut io.burst);
         if io.want_write {
             match stream.poll_writable(cx) {
                 Poll::Pending => return,
                 Poll::Ready(_) => io.want_write = false,
             }
         }
-        if !io.broken && io.lazy == 0 {
+        if !io.broken && (burst || io.lazy == 0) {
             inner = self.shared.write_out(inner, conn);
             inner.drain_events();
             if inner.conns.get(&conn).is_some_and(|io| io.want_write) {
@@ -288,8 +287,10 @@ impl Driver {
             warning!("tractor::transport", "refused a connection of another user: {stream:?}");
             return stream.shutdown();
         }
-        let now = self.shared.now();
-        let accepted = self.shared.lock().core.accepted(now);
+        let accepted = {
+            let (now, mut inner) = self.shared.lock_now();
+            inner.core.accepted(now)
+        };
         match accepted {
             Ok(conn) => self.attach(conn, stream),
             Err(misuse) => {
@@ -369,8 +370,7 @@ impl Driver {
     fn interrupt(&mut self, signal: i32) {
         self.interrupts += 1;
         debug!("tractor::cancel", "signal {signal}: cancelling the tree");
-        let now = self.shared.now();
-        let mut inner = self.shared.lock();
+        let (now, mut inner) = self.shared.lock_now();
         // Already ending is fine.
         let _ = inner.core.cancel_self(now, EndReason::Interrupted { signal });
         inner.drain_events();

@@ -45,6 +45,7 @@ pub mod endpoint;
 mod entry;
 pub mod error;
 mod init;
+mod keys;
 mod log;
 mod nursery;
 mod os;

@@ -5,7 +5,7 @@
 //! system calls, user code, waking. Whoever changed something calls `Shared::finish`, which hands
 //! events out, writes what can be written, and leaves effects to the driver.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use tractor_transports::{Stream, Transport};
 use crate::boxes::{ChildBox, Mailbox, NurseryBox, Remains, Wakers};
 use crate::endpoint::Table;
 use crate::error::Result;
+use crate::keys::KeyMap;
 use crate::os;
 use crate::ready::Ready;
 use crate::scope::{self, CancelScope};
@@ -39,8 +40,11 @@ pub(crate) struct ConnIo {
     pub(crate) broken: bool,
     /// Write out, then shut down.
     pub(crate) closing: bool,
-    /// Items were written directly since the driver's last turn: more of them wait for its next.
+    /// The driver's next turn writes here: more stream items wait for it, and what a crowd of
+    /// tasks has to say.
     pub(crate) burst: bool,
+    /// Since when something of a crowd waits.
+    pub(crate) held_at: Instant,
     /// Tasks that were started and not polled yet: their first answer goes out with the ack.
     pub(crate) lazy: u32,
 }
@@ -48,14 +52,19 @@ pub(crate) struct ConnIo {
 /// What is behind the lock.
 pub(crate) struct Inner {
     pub(crate) core: Actor,
-    pub(crate) conns: HashMap<ConnId, ConnIo>,
-    pub(crate) mailboxes: HashMap<DialogId, Mailbox>,
-    pub(crate) nurseries: HashMap<NurseryId, NurseryBox>,
-    pub(crate) children: HashMap<ChildId, ChildBox>,
+    pub(crate) conns: KeyMap<ConnId, ConnIo>,
+    pub(crate) mailboxes: KeyMap<DialogId, Mailbox>,
+    pub(crate) nurseries: KeyMap<NurseryId, NurseryBox>,
+    pub(crate) children: KeyMap<ChildId, ChildBox>,
     /// Who waits for connections to open, close, or answer a cancel.
     pub(crate) conn_wakers: Wakers,
     /// The peers that answered our cancel of them, and what.
-    pub(crate) cancel_answers: HashMap<ConnId, bool>,
+    pub(crate) cancel_answers: KeyMap<ConnId, bool>,
+    /// Tasks that the driver's turn began.
+    pub(crate) begun: usize,
+    /// The driver has set several tasks going at once: until then, what they have to say goes out
+    /// together.
+    pub(crate) crowd_until: Instant,
     /// For the driver.
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) spawned: Vec<SpawnReport>,
@@ -130,6 +139,11 @@ pub(crate) struct After {
 }
 
 impl After {
+    /// How many tasks this wakes.
+    fn woken(&self) -> usize {
+        self.woken.len()
+    }
+
     pub(crate) fn run(self) {
         for scope in self.cancelled {
             scope.cancel();
@@ -157,12 +171,14 @@ impl Shared {
         let uid = core.uid().clone();
         let inner = Inner {
             core,
-            conns: HashMap::new(),
-            mailboxes: HashMap::new(),
-            nurseries: HashMap::new(),
-            children: HashMap::new(),
+            conns: KeyMap::default(),
+            mailboxes: KeyMap::default(),
+            nurseries: KeyMap::default(),
+            children: KeyMap::default(),
             conn_wakers: Wakers::default(),
-            cancel_answers: HashMap::new(),
+            cancel_answers: KeyMap::default(),
+            begun: 0,
+            crowd_until: now,
             effects: VecDeque::new(),
             spawned: Vec::new(),
             listeners: Vec::new(),
@@ -235,22 +251,26 @@ impl Shared {
         self.inner.lock().expect("the actor's state is intact: nothing panics under its lock")
     }
 
+    /// Takes the lock, and then reads the clock: so the core sees time go forward, whoever comes.
+    pub(crate) fn lock_now(&self) -> (Instant, MutexGuard<'_, Inner>) {
+        let inner = self.lock();
+        (self.now(), inner)
+    }
+
     /// Gives the core a command, and sees to what follows from it.
     pub(crate) fn command<T>(&self, run: impl FnOnce(&mut Inner, Instant) -> T) -> T {
-        let now = self.now();
-        let mut inner = self.lock();
+        let (now, mut inner) = self.lock_now();
         let value = run(&mut inner, now);
-        self.finish(inner, flush::Urgency::Now);
+        self.finish(now, inner, flush::Urgency::Now);
         value
     }
 
     /// As [`command`](Self::command), for stream items: the first of a burst goes out at once, the
     /// rest with the driver's next turn, in one write.
     pub(crate) fn command_lazily<T>(&self, run: impl FnOnce(&mut Inner, Instant) -> T) -> T {
-        let now = self.now();
-        let mut inner = self.lock();
+        let (now, mut inner) = self.lock_now();
         let value = run(&mut inner, now);
-        self.finish(inner, flush::Urgency::Burst);
+        self.finish(now, inner, flush::Urgency::Burst);
         value
     }
 
@@ -261,9 +281,14 @@ impl Shared {
     }
 
     /// Hands out events, writes, wakes, and leaves the effects to the driver.
-    fn finish<'a>(&'a self, mut inner: MutexGuard<'a, Inner>, urgency: flush::Urgency) {
+    fn finish<'a>(
+        &'a self,
+        now: Instant,
+        mut inner: MutexGuard<'a, Inner>,
+        urgency: flush::Urgency,
+    ) {
         inner.drain_events();
-        inner = self.flush_dirty(inner, urgency);
+        inner = self.flush_dirty(now, inner, urgency);
         let driver_needed = !inner.effects.is_empty() || inner.deadline_moved() || inner.ended;
         let after = std::mem::take(&mut inner.after);
         drop(inner);
@@ -273,7 +298,7 @@ impl Shared {
         }
     }
 
-    /// The name that logs and errors use for this actor.
+    /// Whether it has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.lock().ended
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tractor_core::error::SendError;
 use tractor_core::msg::codec;
-use tractor_core::{Chunk, Payload, SPLICE_LEN_MIN};
+use tractor_core::{Chunk, OverrunPolicy, Payload, SPLICE_LEN_MIN};
 
 use crate::context::RawContext;
 use crate::error::{Error, Result};
@@ -43,6 +43,9 @@ pub struct SendHalf<O> {
 pub struct RecvHalf<I> {
     ctx: RawContext,
     local: Local,
+    /// Under `DropOldest` items stay in the mailbox until each is read: the oldest must be there to
+    /// be dropped.
+    one_by_one: bool,
     types: PhantomData<fn() -> I>,
 }
 
@@ -81,10 +84,14 @@ impl Local {
 }
 
 impl<O, I> MsgStream<O, I> {
-    pub(crate) fn new(ctx: RawContext) -> Self {
+    pub(crate) fn new(ctx: RawContext, policy: OverrunPolicy) -> Self {
         let tx =
             SendHalf { ctx: ctx.clone(), scratch: Vec::new(), stopped: false, types: PhantomData };
-        MsgStream { tx, rx: RecvHalf { ctx, local: Local::default(), types: PhantomData } }
+        let one_by_one = matches!(policy, OverrunPolicy::DropOldest(_));
+        MsgStream {
+            tx,
+            rx: RecvHalf { ctx, local: Local::default(), one_by_one, types: PhantomData },
+        }
     }
 
     /// The two halves, which different tasks may use at once.
@@ -262,6 +269,9 @@ impl<I: DeserializeOwned> RecvHalf<I> {
     }
 
     fn poll_item(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Option<Bytes>>> {
+        if self.one_by_one {
+            return self.take_one(cx);
+        }
         loop {
             if let Some(item) = self.local.next() {
                 return Poll::Ready(Ok(Some(item)));
@@ -288,40 +298,27 @@ impl<I: DeserializeOwned> RecvHalf<I> {
             let Some(mailbox) = inner.mailboxes.get_mut(&dialog) else {
                 return Poll::Ready(Ok(false));
             };
-            drop_oldest(mailbox);
-            if !mailbox.items.is_empty() {
-                std::mem::swap(&mut local.chunks, &mut mailbox.items);
-                return Poll::Ready(Ok(true));
+            if mailbox.items.is_empty() {
+                return mailbox.poll_end(cx.waker());
             }
-            match &mailbox.outcome {
-                Some(Err(error)) => Poll::Ready(Err(error.clone())),
-                Some(Ok(_)) => Poll::Ready(Ok(false)),
-                None if mailbox.stopped => Poll::Ready(Ok(false)),
-                None => {
-                    mailbox.wakers.add(cx.waker());
-                    Poll::Pending
-                }
-            }
+            std::mem::swap(&mut local.chunks, &mut mailbox.items);
+            Poll::Ready(Ok(true))
         })
     }
-}
 
-/// Carries the overrun policy out: the core said how many of the oldest go.
-fn drop_oldest(mailbox: &mut crate::boxes::Mailbox) {
-    while mailbox.dropped > 0 {
-        let Some(mut chunk) = mailbox.items.pop_front() else { break };
-        if u64::from(chunk.count) <= mailbox.dropped {
-            mailbox.dropped -= u64::from(chunk.count);
-            continue;
-        }
-        let mut items = codec::items(&chunk.plds);
-        let skipped: usize =
-            items.by_ref().take(mailbox.dropped as usize).map(|item| item.len()).sum();
-        // Less than the chunk's own count, which is a u32.
-        chunk.count -= mailbox.dropped as u32;
-        chunk.plds = chunk.plds.slice(skipped..);
-        mailbox.dropped = 0;
-        mailbox.items.push_front(chunk);
+    /// Takes the oldest item that was not dropped, and reports it as read.
+    fn take_one(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Option<Bytes>>> {
+        let dialog = self.ctx.dialog;
+        self.ctx.shared.command(|inner, now| {
+            let Some(mailbox) = inner.mailboxes.get_mut(&dialog) else {
+                return Poll::Ready(Ok(None));
+            };
+            let Some(item) = mailbox.take_one() else {
+                return mailbox.poll_end(cx.waker()).map_ok(|_| None);
+            };
+            inner.core.consumed(now, dialog, 1, item.len());
+            Poll::Ready(Ok(Some(item)))
+        })
     }
 }
 

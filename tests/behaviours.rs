@@ -1,5 +1,5 @@
 //! What the runtime promises, with real processes: the cases of the reference's test-suite that
-//! need them, by id, and what is ours alone. `docs/testing.md` maps each id to its test.
+//! need them, by id, and what is ours alone. `docs/cases.md` maps each id to its test.
 //!
 //! A child of a `#[tractor::test]` is this binary again, told to run that very test, which makes it
 //! the actor it is. So the endpoints are beside the tests, as they would be in a program.

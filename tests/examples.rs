@@ -116,6 +116,11 @@ cancelling a nursery:
     assert_eq!(stdout_of("cancel"), expected);
 }
 
+#[test]
+fn embed_runs_in_a_main_of_ones_own() {
+    assert_eq!(stdout_of("embed"), "root actor: app\nanswer: 42\n");
+}
+
 /// No clock, no randomness, no scheduler: the same seed prints the same.
 #[test]
 fn by_hand_is_deterministic() {

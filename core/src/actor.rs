@@ -410,6 +410,11 @@ impl Actor {
         &self.uid
     }
 
+    /// The time of the last fact or command.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
     /// Where its life is.
     pub fn life(&self) -> Life {
         self.life

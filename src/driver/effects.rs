@@ -12,7 +12,7 @@ use tractor_core::{ChildId, ConnId, DialogId, Effect, Input, Payload, Signal, Te
 
 use super::{Driver, Watched};
 use crate::context::RawContext;
-use crate::current::Identity;
+use crate::current::{Identity, TaskName};
 use crate::endpoint::{Invoke, LookupError, TaskError, TaskFuture};
 use crate::error::{Error, to_wire};
 use crate::log::{debug, warning};
@@ -152,10 +152,9 @@ impl Driver {
     ) {
         let shared = self.shared.clone();
         match prepare(&shared, dialog, ns, func, kwargs) {
-            Ok((kind, task)) => run(&shared, (dialog, conn, kind), format!("{ns}::{func}"), task),
+            Ok((kind, name, task)) => run(&shared, (dialog, conn, kind), name, task),
             Err((type_name, text)) => {
-                let now = shared.now();
-                let mut inner = shared.lock();
+                let (now, mut inner) = shared.lock_now();
                 let error = inner.core.own_error(type_name, &text);
                 inner.core.fail(now, dialog, error);
                 inner.drain_events();
@@ -178,7 +177,7 @@ fn prepare(
     ns: &Text,
     func: &Text,
     kwargs: &[u8],
-) -> Result<(FuncType, TaskFuture), (&'static str, String)> {
+) -> Result<(FuncType, TaskName, TaskFuture), (&'static str, String)> {
     let table = shared.lock().table.clone();
     let endpoint = table.lookup(ns.as_str(), func.as_str()).map_err(|e| match e {
         LookupError::ModuleNotExposed => {
@@ -196,7 +195,9 @@ fn prepare(
         }
     }));
     match made {
-        Ok(Ok(made)) => Ok(made),
+        Ok(Ok((kind, task))) => {
+            Ok((kind, TaskName::Endpoint(endpoint.path.ns, endpoint.path.name), task))
+        }
         Ok(Err(e)) => Err(("TypeError", e.to_string())),
         Err(_) => Err(("TypeError", format!("decoding the arguments of {ns}::{func} panicked"))),
     }
@@ -206,13 +207,12 @@ fn prepare(
 fn run(
     shared: &Arc<Shared>,
     (dialog, conn, kind): (DialogId, ConnId, FuncType),
-    name: String,
+    name: TaskName,
     task: TaskFuture,
 ) {
     let scope = CancelScope::new();
-    let now = shared.now();
     {
-        let mut inner = shared.lock();
+        let (now, mut inner) = shared.lock_now();
         if inner.core.accept(now, dialog, kind).is_err() {
             // The peer is gone already.
             inner.core.cancelled(now, dialog);
@@ -222,11 +222,12 @@ fn run(
         if let Some(io) = inner.conns.get_mut(&conn) {
             io.lazy += 1;
         }
+        inner.begun += 1;
     }
     debug!("tractor::runtime", "task {name} begins");
     let is_context = kind == FuncType::Context;
     let identity =
-        Identity { actor: shared.clone(), task: name.into(), dialog: is_context.then_some(dialog) };
+        Identity { actor: shared.clone(), task: name, dialog: is_context.then_some(dialog) };
     let body = CatchPanic(task);
     let body = shared.scopes.run(&scope, body);
     let owner = shared.clone();

@@ -1,9 +1,9 @@
 //! The scope whose body is being polled on this thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use super::node::Node;
+use super::node::{Node, cancels};
 use super::root::Root;
 use crate::error::{Error, Result};
 
@@ -12,6 +12,24 @@ use crate::error::{Error, Result};
 struct Current {
     node: Arc<Node>,
     view: View,
+    /// The count of cancellations at which [`check`] has found none around us. The frames around us
+    /// stand still during our poll, so only a cancellation can change that.
+    checked: Cell<u64>,
+}
+
+impl Current {
+    /// The live answer, also about what was cancelled a moment ago in this very poll.
+    fn is_cancelled(&self) -> bool {
+        let count = cancels();
+        if self.view.cancelled || self.checked.get() == count {
+            return self.view.cancelled;
+        }
+        let cancelled = self.node.effectively_cancelled();
+        if !cancelled {
+            self.checked.set(count);
+        }
+        cancelled
+    }
 }
 
 /// What a body sees of cancellation.
@@ -40,7 +58,7 @@ pub(super) fn within<R>(node: &mut Option<Arc<Node>>, view: View, poll: impl FnO
             *self.node = ours.map(|current| current.node);
         }
     }
-    let inner = node.take().map(|node| Current { node, view });
+    let inner = node.take().map(|node| Current { node, view, checked: Cell::new(0) });
     let outer = CURRENT.with(|current| current.replace(inner));
     let _restore = Restore { node, outer };
     poll()
@@ -76,8 +94,8 @@ pub(crate) fn current_root() -> Option<Arc<Root>> {
 /// # Errors
 /// [`Error::Cancelled`].
 pub(crate) fn check() -> Result<()> {
-    let cancelled = peek(|current| current.view.cancelled || current.node.effectively_cancelled());
-    if cancelled.unwrap_or(false) { Err(Error::Cancelled) } else { Ok(()) }
+    let cancelled = peek(Current::is_cancelled).unwrap_or(false);
+    if cancelled { Err(Error::Cancelled) } else { Ok(()) }
 }
 
 /// Is any scope around us cancelled, shields or not? For a cleanup, which is shielded, but may want

@@ -3,7 +3,7 @@
 use std::iter;
 use std::mem;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Wake, Waker};
 use std::time::Duration;
@@ -28,6 +28,15 @@ pub(super) const QUEUED: u8 = 1 << 6;
 
 /// The index of a nursery child that its nursery has not taken in yet.
 const UNPLACED: usize = usize::MAX;
+
+/// Counts the scopes of this process that were ever cancelled, from 1: while it stands still, a
+/// look at the enclosers need not be repeated.
+static CANCELS: AtomicU64 = AtomicU64::new(1);
+
+/// See [`CANCELS`].
+pub(super) fn cancels() -> u64 {
+    CANCELS.load(SeqCst)
+}
 
 /// One scope, or one child of a nursery, in the tree of scopes (a child is a scope too).
 #[derive(Debug)]
@@ -99,7 +108,11 @@ impl Node {
 
     /// Sets `flag` and says whether it was set before.
     pub(super) fn set(&self, flag: u8) -> bool {
-        self.flags.fetch_or(flag, SeqCst) & flag != 0
+        let before = self.flags.fetch_or(flag, SeqCst);
+        if flag == CANCELLED {
+            CANCELS.fetch_add(1, SeqCst); // After the flag: who sees the count sees the flag.
+        }
+        before & flag != 0
     }
 
     pub(super) fn clear(&self, flag: u8) {

@@ -196,7 +196,7 @@ impl Inner {
 
 /// The one report of this child's failure.
 fn failure(
-    children: &mut std::collections::HashMap<ChildId, crate::boxes::ChildBox>,
+    children: &mut crate::keys::KeyMap<ChildId, crate::boxes::ChildBox>,
     end: ChildEnd,
 ) -> ActorFailed {
     let child = children

@@ -3,8 +3,9 @@
 
 use std::io::{self, IoSlice};
 use std::sync::MutexGuard;
+use std::time::Duration;
 
-use tractor_core::{ConnId, Outbound};
+use tractor_core::{ConnId, Instant, Outbound};
 use tractor_transports::Stream;
 
 use super::{Inner, Shared};
@@ -13,7 +14,8 @@ use crate::ready::Source;
 /// When bytes have to go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// Now: somebody waits for an answer.
+    /// Now: somebody waits for an answer. But a crowd of tasks that began together is written
+    /// together.
     Now,
     /// Now, unless a burst is under way, which the driver's next turn writes in one go.
     Burst,
@@ -27,15 +29,21 @@ const SLICES_MAX: usize = 64;
 /// A lane this full is written even in a burst.
 const BURST_LEN_MAX: usize = 64 << 10;
 
+/// How long the tasks that one turn of the driver sets going count as a crowd, and the longest that
+/// one of them waits for the others. A few dozen quick tasks fit, and one that computes for long is
+/// written at once.
+const CROWD_MAX: Duration = Duration::from_micros(100);
+
 impl Shared {
     /// Writes the connections that have something new.
     pub(super) fn flush_dirty<'a>(
         &'a self,
+        now: Instant,
         mut inner: MutexGuard<'a, Inner>,
         urgency: Urgency,
     ) -> MutexGuard<'a, Inner> {
         while let Some(conn) = inner.core.next_dirty() {
-            inner = self.flush_conn(inner, conn, urgency);
+            inner = self.flush_conn(now, inner, conn, urgency);
             inner.drain_events();
         }
         inner
@@ -45,29 +53,35 @@ impl Shared {
     pub(crate) fn flush_all(&self) {
         let mut inner = self.lock();
         inner.drain_events();
-        let mut inner = self.flush_dirty(inner, Urgency::Driver);
+        let now = inner.core.now();
+        let mut inner = self.flush_dirty(now, inner, Urgency::Driver);
         let after = std::mem::take(&mut inner.after);
+        if after.woken() + std::mem::take(&mut inner.begun) > 1 {
+            inner.crowd_until = now + CROWD_MAX;
+        }
         drop(inner);
         after.run();
     }
 
     /// A task that was just started has been polled: what it and its ack have to say goes out.
     pub(crate) fn flush_lazy(&self, conn: ConnId) {
-        let mut inner = self.lock();
+        let (now, mut inner) = self.lock_now();
         if let Some(io) = inner.conns.get_mut(&conn) {
             io.lazy = io.lazy.saturating_sub(1);
         }
-        let inner = self.flush_conn(inner, conn, Urgency::Now);
-        self.finish(inner, Urgency::Now);
+        let inner = self.flush_conn(now, inner, conn, Urgency::Now);
+        self.finish(now, inner, Urgency::Now);
     }
 
     fn flush_conn<'a>(
         &'a self,
+        now: Instant,
         mut inner: MutexGuard<'a, Inner>,
         conn: ConnId,
         urgency: Urgency,
     ) -> MutexGuard<'a, Inner> {
         let len = inner.core.outbox_len(conn);
+        let crowded = now < inner.crowd_until;
         let Some(io) = inner.conns.get_mut(&conn) else { return inner };
         if io.want_write || io.broken {
             return inner; // The driver goes on when the socket takes more.
@@ -79,6 +93,15 @@ impl Shared {
             Urgency::Burst => {
                 io.burst = true;
                 self.ready.wake(Source::Conn(conn));
+            }
+            Urgency::Now if io.burst && len < BURST_LEN_MAX && now < io.held_at + CROWD_MAX => {
+                return inner;
+            }
+            Urgency::Now if io.burst => io.held_at = now,
+            Urgency::Now if crowded && len < BURST_LEN_MAX => {
+                (io.burst, io.held_at) = (true, now);
+                self.ready.wake(Source::Conn(conn));
+                return inner;
             }
             Urgency::Driver if io.lazy > 0 && len < BURST_LEN_MAX => return inner,
             Urgency::Driver | Urgency::Now => {}

@@ -180,7 +180,8 @@ async fn some_cancels_all(count: usize, once: Once, asked: Asked) -> Error {
             daemons.push(daemon);
         }
         for _ in 0..count {
-            let run = once.run(&an).await?; // nobody keeps the handle: the nursery is told all the same
+            // Nobody keeps the handle: the nursery is told all the same.
+            let run = once.run(&an).await?;
             pids.lock().unwrap().extend(run.portal().pid());
         }
         for daemon in &daemons {

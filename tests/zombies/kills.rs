@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::procs::{self, Random};
-use crate::watch::{BUDGET, SLACK, Tree};
+use crate::watch::{BUDGET, SLACK, Tree, stop};
 
 /// How soon after the death of its root a tree is gone, on a machine that is busy with the other
 /// tests. The soak program measures what it is on one that is not.
@@ -40,9 +40,7 @@ fn a_killed_root_takes_stopped_children_with_it() {
     // One in the middle, whose children are not stopped, and a leaf of the other branch.
     for (path, pid) in nodes {
         if ["0.0", "0.1.1"].contains(&path.as_str()) {
-            assert!(procs::signal(pid, Signal::STOP));
-            let stopped = || procs::read(pid).filter(|p| p.state == 'T');
-            procs::wait_for(SLACK, stopped).expect("it stops");
+            stop(pid);
         }
     }
     tree.kill(Signal::KILL);

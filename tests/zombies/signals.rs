@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::procs::{self, Random};
-use crate::watch::{BUDGET, SLACK, Tree};
+use crate::watch::{BUDGET, SLACK, Tree, stop};
 
 const INTERRUPTED: i32 = 128 + 2;
 const TERMINATED: i32 = 128 + 15;
@@ -84,7 +84,7 @@ fn a_second_ctrl_c_does_not_wait_for_a_stopped_child() {
     let mut tree = Tree::start("grow 1 2 idle");
     let nodes = tree.nodes(3);
     let (_, child) = nodes.iter().find(|(path, _)| path == "0.1").unwrap();
-    assert!(procs::signal(*child, Signal::STOP));
+    stop(*child);
     tree.kill(Signal::INT);
     // The other one is gone: the root is tearing down.
     let root = tree.pid();

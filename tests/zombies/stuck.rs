@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::procs;
-use crate::watch::{BUDGET, SLACK, Tree};
+use crate::watch::{BUDGET, SLACK, Tree, stop};
 
 /// SIGTERM comes after this many milliseconds without an ack.
 const TERM_MS: u64 = 500;
@@ -97,11 +96,6 @@ fn a_deep_tree_ends_at_once() {
 
 #[test]
 fn a_deep_tree_with_a_stopped_leaf_ends_within_one_budget() {
-    let stop = |pid| {
-        assert!(procs::signal(pid, Signal::STOP));
-        let stopped = || procs::read(pid).filter(|p| p.state == 'T');
-        procs::wait_for(SLACK, stopped).expect("it stops");
-    };
     let took = deep("idle", stop);
     assert!(took < BUDGET + Duration::from_millis(BUSY_MS), "{took:?}");
 }

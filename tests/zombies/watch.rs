@@ -203,6 +203,13 @@ impl Drop for Tree {
     }
 }
 
+/// Stops a process, and waits until all its threads are: until then they go on.
+pub(crate) fn stop(pid: u32) {
+    assert!(procs::signal(pid, Signal::STOP));
+    let stopped = || procs::read(pid).filter(|process| process.state == 'T');
+    procs::wait_for(SLACK, stopped).expect("it stops");
+}
+
 /// A runtime directory of a test's own.
 pub(crate) struct Home(PathBuf);
 

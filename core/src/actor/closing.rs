@@ -95,8 +95,7 @@ impl Actor {
             self.end_conn_dialogs(conn);
         }
         if self.parent == Some(conn) && self.life != Life::Ended {
-            let budget = self.config.teardown_budget.saturating_sub(self.config.child_margin);
-            self.begin_end(EndReason::ParentLost, budget);
+            self.begin_end_within(EndReason::ParentLost, self.config.teardown_budget);
         }
     }
 
@@ -147,7 +146,7 @@ impl Actor {
     pub fn body_ended(&mut self, now: Instant) {
         self.advance(now);
         self.body_done = true;
-        self.begin_end(EndReason::Done, self.config.teardown_budget);
+        self.begin_end(EndReason::Done, self.own_budget());
         self.check_end();
     }
 
@@ -158,8 +157,25 @@ impl Actor {
     pub fn cancel_self(&mut self, now: Instant, why: EndReason) -> Result<(), Misuse> {
         self.advance(now);
         self.check_serving()?;
-        self.begin_end(why, self.config.teardown_budget);
+        self.begin_end(why, self.own_budget());
         Ok(())
+    }
+
+    /// What we give ourselves: time to see our slowest child reported.
+    fn own_budget(&self) -> Duration {
+        let children = self.children.iter().map(|(_, child)| child.budget);
+        let slowest = children.max().unwrap_or_default();
+        self.config.teardown_budget.max(slowest) + self.config.reap_slack
+    }
+
+    /// A parent gave us this much: we end before it kills us, our children before that.
+    pub(super) fn begin_end_within(&mut self, why: EndReason, budget: Duration) {
+        let children = budget.saturating_sub(self.config.child_margin);
+        for (_, child) in self.children.iter_mut() {
+            child.budget = child.budget.min(children);
+        }
+        let killed_in = budget.saturating_sub(self.config.kill_margin.min(budget / 4));
+        self.begin_end(why, killed_in.saturating_sub(self.config.child_margin / 2));
     }
 
     pub(super) fn begin_end(&mut self, why: EndReason, budget: Duration) {
@@ -174,7 +190,6 @@ impl Actor {
         };
         self.event_closing(why, budget);
         self.cancel_all_tasks(&by);
-        self.cap_budgets(budget);
         self.cancel_all_nurseries();
         self.check_end();
     }
@@ -184,14 +199,6 @@ impl Actor {
         let tasks: Vec<DialogId> = callees.map(|(id, _)| id).collect();
         for id in tasks {
             self.tell_cancelled(id, by.clone(), None);
-        }
-    }
-
-    /// Our children must be gone before we must.
-    fn cap_budgets(&mut self, budget: Duration) {
-        let own = budget.saturating_sub(self.config.child_margin);
-        for (_, child) in self.children.iter_mut() {
-            child.budget = child.budget.min(own);
         }
     }
 

@@ -89,8 +89,7 @@ impl Actor {
             self.late_ack = Some((conn, cid));
         }
         let budget = budget.unwrap_or(self.config.teardown_budget);
-        let own = budget.saturating_sub(self.config.child_margin);
-        self.begin_end(EndReason::Cancelled { by }, own);
+        self.begin_end_within(EndReason::Cancelled { by }, budget);
     }
 
     pub(super) fn refuse(&mut self, conn: ConnId, cid: Cid, kind: &'static str, text: &str) {
