@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use tractor_core::error::Misuse as CoreMisuse;
 use tractor_core::msg::{Request, codec};
@@ -14,8 +15,12 @@ use tractor_core::{Address, ConnId, Text, Uid};
 use crate::current;
 use crate::error::{Error, Result};
 use crate::portal::{Dialog, Portal};
+use crate::scope;
 use crate::shared::Shared;
 use crate::wait::{self, wait};
+
+/// Between two looks at a name whose actor does not answer.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Looks an actor up by its name and runs `body` with a portal to it, or `None` when there is none.
 /// The youngest of that name is taken. A connection that was made for it is closed at the end.
@@ -63,7 +68,8 @@ where
         if let Some(link) = connect_any(&shared, &addrs).await? {
             return body(link.portal.clone()).await;
         }
-        // It has gone since: the registrar drops its record, and we wait for the next one.
+        // It has just gone, or is going: its record goes with its lease, and nothing tells us when.
+        scope::sleep(RETRY_DELAY).await?;
     }
 }
 

@@ -24,12 +24,39 @@ macro_rules! record {
         }
     };
 }
+/// A record made under an actor's lock: kept, and written once the lock is released, as a logger is
+/// the program's own code.
+#[derive(Debug)]
+pub(crate) struct Note {
+    pub(crate) level: log::Level,
+    pub(crate) target: &'static str,
+    pub(crate) text: String,
+}
+
+impl Note {
+    pub(crate) fn write(self) {
+        let (actor, task) = crate::current::names();
+        let Note { level, target, text } = self;
+        log::log!(target: target, level, actor = actor, task = task; "{text}");
+    }
+}
+
+macro_rules! note {
+    ($inner:expr, $level:ident, $target:literal, $($arg:tt)+) => {
+        if ::log::log_enabled!(target: $target, ::log::Level::$level) {
+            let (level, target) = (::log::Level::$level, $target);
+            let text = format!($($arg)+);
+            $inner.note($crate::log::Note { level, target, text });
+        }
+    };
+}
 macro_rules! debug { ($($arg:tt)+) => { $crate::log::record!(Debug, $($arg)+) }; }
 macro_rules! warning { ($($arg:tt)+) => { $crate::log::record!(Warn, $($arg)+) }; }
 macro_rules! error { ($($arg:tt)+) => { $crate::log::record!(Error, $($arg)+) }; }
 
 pub(crate) use debug;
 pub(crate) use error;
+pub(crate) use note;
 pub(crate) use record;
 pub(crate) use warning;
 

@@ -136,6 +136,7 @@ pub(crate) struct After {
     cancelled: Vec<CancelScope>,
     dropped: Vec<ChildBox>,
     remains: Vec<Remains>,
+    notes: Vec<crate::log::Note>,
 }
 
 impl After {
@@ -145,6 +146,7 @@ impl After {
     }
 
     pub(crate) fn run(self) {
+        self.notes.into_iter().for_each(crate::log::Note::write);
         for scope in self.cancelled {
             scope.cancel();
         }
@@ -354,6 +356,10 @@ impl Inner {
     pub(crate) fn forget_ended_children(&mut self, nursery: NurseryId) {
         let gone = self.children.extract_if(|_, c| c.nursery == nursery && c.ended);
         self.after.dropped.extend(gone.map(|(_, child)| child));
+    }
+
+    pub(crate) fn note(&mut self, note: crate::log::Note) {
+        self.after.notes.push(note);
     }
 
     pub(crate) fn cancel_later(&mut self, scope: CancelScope) {

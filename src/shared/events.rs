@@ -7,7 +7,7 @@ use tractor_core::{ChildId, DialogEvent, DialogId, Event, NurseryEvent, NurseryI
 
 use super::Inner;
 use crate::error::{ActorFailed, ActorFailure, Error, from_outcome};
-use crate::log::{debug, warning};
+use crate::log::note;
 
 impl Inner {
     pub(super) fn on_event(&mut self, event: Event) {
@@ -15,15 +15,15 @@ impl Inner {
             Event::Dialog(dialog, event) => self.on_dialog_event(dialog, event),
             Event::Nursery(nursery, event) => self.on_nursery_event(nursery, event),
             Event::Opened { conn, peer } => {
-                debug!("tractor::transport", "connection {conn} to {} is open", peer.uid);
+                note!(self, Debug, "tractor::transport", "connection {conn} to {} is open", peer.uid);
                 self.wake_conns();
             }
             Event::Closed { conn, why } => {
                 match &why {
                     tractor_core::CloseReason::Violation(_) => {
-                        warning!("tractor::transport", "connection {conn}: {why}");
+                        note!(self, Warn, "tractor::transport", "connection {conn}: {why}");
                     }
-                    _ => debug!("tractor::transport", "connection {conn}: {why}"),
+                    _ => note!(self, Debug, "tractor::transport", "connection {conn}: {why}"),
                 }
                 self.cancel_answers.remove(&conn);
                 self.wake_conns();
@@ -37,7 +37,7 @@ impl Inner {
                 self.wake_life();
             }
             Event::Closing { why, budget } => {
-                debug!("tractor::cancel", "this actor ends within {budget:?}: {why:?}");
+                note!(self, Debug, "tractor::cancel", "this actor ends within {budget:?}: {why:?}");
                 self.ending = Some(why);
                 if let Some(body) = self.body.clone() {
                     self.cancel_later(body);
@@ -46,7 +46,7 @@ impl Inner {
             }
             Event::Ended { forced } => {
                 if forced {
-                    warning!("tractor::cancel", "the teardown budget is over: ended by force");
+                    note!(self, Warn, "tractor::cancel", "the teardown budget is over: ended by force");
                 }
                 self.ended = true;
                 self.wake_life();
@@ -156,7 +156,7 @@ impl Inner {
     }
 
     fn on_child_ended(&mut self, nursery: NurseryId, id: ChildId, end: ChildEnd) {
-        debug!("tractor::runtime", "{} ended: {:?}, asked: {}", end.uid, end.status, end.asked);
+        note!(self, Debug, "tractor::runtime", "{} ended: {:?}, asked: {}", end.uid, end.status, end.asked);
         let failed = end.failed;
         let Some(child) = self.children.get_mut(&id) else { return };
         child.ended = true;
