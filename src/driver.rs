@@ -71,13 +71,10 @@ impl Driver {
         }
     }
 
-    /// Takes new listeners over.
-    fn take_listeners(&mut self) {
-        let listeners = std::mem::take(&mut self.shared.lock().listeners);
-        for listener in listeners {
-            self.shared.ready.wake(Source::Listener(self.listeners.len()));
-            self.listeners.push(listener);
-        }
+    /// Takes a new listener over.
+    fn listen(&mut self, listener: Box<dyn Listener>) {
+        self.shared.ready.wake(Source::Listener(self.listeners.len()));
+        self.listeners.push(listener);
     }
 
     /// Watches the root's signals, before the driver runs.
@@ -113,21 +110,23 @@ impl Driver {
 
     /// One turn. Ready when there is nothing left to drive.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut again = false;
         for _ in 0..ROUNDS_MAX {
             let mut due = std::mem::take(&mut self.due);
-            let some = self.shared.ready.take(cx.waker(), &mut due);
+            let woken = self.shared.ready.take(cx.waker(), &mut due);
+            if !woken && !again && !self.arm_timer() {
+                self.due = due;
+                return Poll::Pending;
+            }
             due.sort_unstable();
             due.dedup();
             for source in due.drain(..) {
                 self.look_at(source);
             }
             self.due = due;
-            self.perform();
+            again = self.perform();
             if self.is_over() {
                 return Poll::Ready(());
-            }
-            if !some && !self.arm_timer() {
-                return Poll::Pending;
             }
         }
         cx.waker().wake_by_ref();
@@ -188,7 +187,7 @@ impl Driver {
 
     /// Reads once, into the core's own buffer. Whether to read again.
     fn read(&mut self, conn: ConnId, stream: &dyn Stream, cx: &mut Context<'_>) -> Poll<bool> {
-        let (now, mut inner) = self.shared.lock_now();
+        let mut inner = self.shared.lock();
         let Some(buf) = inner.core.recv_buf(conn) else { return Poll::Ready(false) };
         let input = match stream.poll_read(cx, buf) {
             Poll::Pending => return Poll::Pending,
@@ -203,6 +202,7 @@ impl Driver {
             }
         };
         let go_on = matches!(input, Input::Received { .. });
+        let now = self.shared.now();
         inner.core.handle_input(now, input);
         inner.drain_events();
         Poll::Ready(go_on)
@@ -371,8 +371,11 @@ impl Driver {
         self.interrupts += 1;
         debug!("tractor::cancel", "signal {signal}: cancelling the tree");
         let (now, mut inner) = self.shared.lock_now();
-        // Already ending is fine.
-        let _ = inner.core.cancel_self(now, EndReason::Interrupted { signal });
+        let why = EndReason::Interrupted { signal };
+        if inner.core.cancel_self(now, why.clone()).is_err() {
+            // Ending already, maybe of children that the same signal has ended: it is the reason.
+            inner.ending = Some(why);
+        }
         inner.drain_events();
     }
 
@@ -383,7 +386,7 @@ impl Driver {
         let next = {
             let mut inner = self.shared.lock();
             let next = inner.core.next_deadline().map(|(at, _)| at);
-            if next == inner.armed && next.is_some_and(|at| at > self.shared.now()) {
+            if next == inner.armed && next.is_none_or(|at| at > self.shared.now()) {
                 return false;
             }
             inner.armed = next;

@@ -57,7 +57,8 @@ impl Output {
                 writable().await?;
                 let mut state = self.quiet();
                 // One write for each line: whatever ends us later, it is out.
-                io::stdout().lock().write_all(&line(&file.path, &digest[..]))?;
+                let written = io::stdout().lock().write_all(&line(&file.path, &digest[..]));
+                written.map_err(|e| io::Error::new(e.kind(), format!("stdout: {e}")))?;
                 state.done.add(file);
             }
             Err(why) => {

@@ -38,17 +38,19 @@ pub(crate) async fn run(options: &Options, output: &Output) -> tractor::Result<(
 async fn slot(an: ActorNursery, n: usize, work: &Work<'_>, restart: bool) -> tractor::Result<()> {
     let mut hand = Hand::default();
     loop {
-        hand.died += 1;
-        match one_worker(&an, n, work, &mut hand, restart).await {
-            Err(Error::ActorFailed(failed)) if restart && hand.died < DEATHS_MAX => {
-                work.output.warn(&format!("{failed}; starting another"));
-            }
+        let failed = match one_worker(&an, n, work, &mut hand, restart).await {
+            Err(Error::ActorFailed(failed)) if restart => failed,
             ended => return ended,
+        };
+        hand.died += 1;
+        if hand.died == DEATHS_MAX {
+            return Err(Error::ActorFailed(failed));
         }
+        work.output.warn(&format!("{failed}; starting another"));
     }
 }
 
-/// So many workers may die over the same file, or before their first one: then it isn't bad luck.
+/// So many workers in a row may die without a single digest: then it isn't bad luck.
 const DEATHS_MAX: u32 = 5;
 
 async fn one_worker(
@@ -106,7 +108,7 @@ fn name(file: &File) -> ByteBuf {
 #[derive(Default)]
 struct Hand {
     files: VecDeque<File>,
-    /// How many workers died since the last digest.
+    /// How many workers died over them since the last digest.
     died: u32,
 }
 

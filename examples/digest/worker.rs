@@ -52,6 +52,7 @@ async fn digest(path: &Path, piece: &mut [u8]) -> tractor::Result<Digest> {
         }
         pieces += 1;
         if pieces > 1 {
+            // Not after the first: a small file should not pay for it.
             scope::checkpoint().await?;
         }
     }

@@ -22,18 +22,22 @@ use crate::scope::CancelScope;
 use crate::shared::{Shared, SpawnReport};
 
 impl Driver {
-    /// Performs effects and writes, until there is nothing of either.
-    pub(super) fn perform(&mut self) {
-        self.take_listeners();
+    /// Performs effects, and then writes. Whether that led to more effects.
+    pub(super) fn perform(&mut self) -> bool {
         loop {
-            self.attach_spawned();
-            let effect = self.shared.lock().effects.pop_front();
+            let (listeners, spawned, effect) = {
+                let mut inner = self.shared.lock();
+                let listeners = std::mem::take(&mut inner.listeners);
+                (listeners, std::mem::take(&mut inner.spawned), inner.effects.pop_front())
+            };
+            listeners.into_iter().for_each(|listener| self.listen(listener));
+            self.attach_spawned(spawned);
             match effect {
                 Some(effect) => self.effect(effect),
                 None => break,
             }
         }
-        self.shared.flush_all();
+        self.shared.flush_all()
     }
 
     fn effect(&mut self, effect: Effect) {
@@ -97,8 +101,7 @@ impl Driver {
     }
 
     /// Takes in what the spawner thread made.
-    fn attach_spawned(&mut self) {
-        let reports = std::mem::take(&mut self.shared.lock().spawned);
+    fn attach_spawned(&mut self, reports: Vec<SpawnReport>) {
         for (child, conn, result) in reports {
             if let Err(e) = self.attach_child((child, conn, result)) {
                 let why = Text::from(e.to_string());

@@ -15,7 +15,13 @@ impl Inner {
             Event::Dialog(dialog, event) => self.on_dialog_event(dialog, event),
             Event::Nursery(nursery, event) => self.on_nursery_event(nursery, event),
             Event::Opened { conn, peer } => {
-                note!(self, Debug, "tractor::transport", "connection {conn} to {} is open", peer.uid);
+                note!(
+                    self,
+                    Debug,
+                    "tractor::transport",
+                    "connection {conn} to {} is open",
+                    peer.uid
+                );
                 self.wake_conns();
             }
             Event::Closed { conn, why } => {
@@ -46,7 +52,12 @@ impl Inner {
             }
             Event::Ended { forced } => {
                 if forced {
-                    note!(self, Warn, "tractor::cancel", "the teardown budget is over: ended by force");
+                    note!(
+                        self,
+                        Warn,
+                        "tractor::cancel",
+                        "the teardown budget is over: ended by force"
+                    );
                 }
                 self.ended = true;
                 self.wake_life();
@@ -156,7 +167,15 @@ impl Inner {
     }
 
     fn on_child_ended(&mut self, nursery: NurseryId, id: ChildId, end: ChildEnd) {
-        note!(self, Debug, "tractor::runtime", "{} ended: {:?}, asked: {}", end.uid, end.status, end.asked);
+        note!(
+            self,
+            Debug,
+            "tractor::runtime",
+            "{} ended: {:?}, asked: {}",
+            end.uid,
+            end.status,
+            end.asked
+        );
         let failed = end.failed;
         let Some(child) = self.children.get_mut(&id) else { return };
         child.ended = true;

@@ -49,8 +49,9 @@ impl Shared {
         inner
     }
 
-    /// The driver's turn: writes everything that is dirty, and wakes whoever got something.
-    pub(crate) fn flush_all(&self) {
+    /// The driver's turn: writes everything that is dirty, and wakes whoever got something. Whether
+    /// there are effects now.
+    pub(crate) fn flush_all(&self) -> bool {
         let mut inner = self.lock();
         inner.drain_events();
         let now = inner.core.now();
@@ -59,8 +60,10 @@ impl Shared {
         if after.woken() + std::mem::take(&mut inner.begun) > 1 {
             inner.crowd_until = now + CROWD_MAX;
         }
+        let has_effects = !inner.effects.is_empty();
         drop(inner);
         after.run();
+        has_effects
     }
 
     /// A task that was just started has been polled: what it and its ack have to say goes out.
@@ -123,7 +126,8 @@ impl Shared {
             drop(inner);
             let result = write(stream.as_ref(), &mut out);
             inner = self.lock();
-            let now = self.now();
+            // The write took no time that matters to a deadline.
+            let now = inner.core.now();
             inner.core.put_back(now, conn, out);
             match result {
                 Ok(()) => {}

@@ -310,23 +310,43 @@ async fn cycles(count: u32) -> Result<()> {
         for _ in 0..2 {
             cycle().await?;
         }
-        let before = census();
+        let before = settled_census().await?;
         for _ in 0..count {
             cycle().await?;
         }
-        let limit = Duration::from_secs(1);
-        let settled = until("the figures are as before", limit, || census() == before).await;
-        say!("before {before:?} after {:?}", census());
-        settled.map(drop)
+        back_to(before).await
     };
-    let before = census();
-    tractor::open_root_actor(RootConfig::default(), root).await?;
-    say!("outside before {before:?} after {:?}", census());
-    Ok(())
+    tractor::open_root_actor(RootConfig::default(), root).await
 }
 
+/// Descriptors and threads of this process.
 fn census() -> (usize, usize) {
     (procs::fds(std::process::id()), procs::threads(std::process::id()))
+}
+
+/// The same, once links that are still being closed are.
+async fn settled_census() -> Result<(usize, usize)> {
+    let (mut last, mut same) = (census(), 0);
+    until("the figures stand still", GONE, || {
+        let now = census();
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        same == 25
+    })
+    .await?;
+    Ok(last)
+}
+
+/// Waits until there are no more descriptors and threads than before.
+async fn back_to(before: (usize, usize)) -> Result<()> {
+    let less = || {
+        let now = census();
+        now.0 <= before.0 && now.1 <= before.1
+    };
+    until("no more descriptors and threads than before", Duration::from_secs(1), less)
+        .await
+        .map(drop)
+        .map_err(|e| failure(format!("{e}: {before:?}, now {:?}", census())))
 }
 
 /// One nursery with a child that works, one that fails, and one that is given up on.
@@ -352,14 +372,11 @@ async fn replacements(count: u32) -> Result<()> {
         for _ in 0..2 {
             replacement(&an).await?;
         }
-        let before = census();
+        let before = settled_census().await?;
         for _ in 0..count {
             replacement(&an).await?;
         }
-        let limit = Duration::from_secs(1);
-        let settled = until("the figures are as before", limit, || census() == before).await;
-        say!("before {before:?} after {:?}", census());
-        settled.map(drop)
+        back_to(before).await
     })
     .await
 }
