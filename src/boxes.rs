@@ -145,8 +145,13 @@ impl ChildBox {
         let process = &self.process;
         self.failure
             .get_or_insert_with(|| {
-                let stderr_tail = process.as_ref().map_or_else(String::new, |p| p.stderr_tail());
-                ActorFailed(Arc::new(crate::error::ActorFailure { end, stderr_tail }))
+                let tail = |read: fn(&os::Process) -> String| {
+                    process.as_deref().map_or_else(String::new, read)
+                };
+                let (stdout_tail, stderr_tail) =
+                    (tail(os::Process::stdout_tail), tail(os::Process::stderr_tail));
+                let failure = crate::error::ActorFailure { end, stdout_tail, stderr_tail };
+                ActorFailed(Arc::new(failure))
             })
             .clone()
     }

@@ -177,6 +177,7 @@ pub struct ActorFailed(pub(crate) Arc<ActorFailure>);
 
 pub(crate) struct ActorFailure {
     pub(crate) end: core::supervise::ChildEnd,
+    pub(crate) stdout_tail: String,
     pub(crate) stderr_tail: String,
 }
 
@@ -209,6 +210,11 @@ impl ActorFailed {
     /// The last of what it wrote to stderr, when that is captured.
     pub fn stderr_tail(&self) -> &str {
         &self.0.stderr_tail
+    }
+
+    /// The last of what it wrote to stdout, when that is captured.
+    pub fn stdout_tail(&self) -> &str {
+        &self.0.stdout_tail
     }
 
     /// What it reported itself, or why it could not be made.

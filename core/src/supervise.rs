@@ -9,7 +9,8 @@
 //! P1  A nursery closes only when every child of it is `Reaped`.                 (protocol §7.5)
 //! P2  A child is reported once, after its process ended *and* its link was read to the end, or
 //!     the slack between the two is over.                                        (§7.4)
-//! P3  A child that nobody asked to end, and that did not say goodbye, has failed. (§7.4)
+//! P3  A child that nobody asked to end has failed, unless it exited with code 0 and, where it
+//!     has the word, said goodbye.                                               (§7.4)
 //! P4  The ladder of each child runs by itself: siblings escalate in parallel, within one budget.
 
 use alloc::boxed::Box;

@@ -67,9 +67,9 @@ fn wire_word(meta: &ParseNestedMeta<'_>, what: &str) -> Result<LitStr> {
 
 fn executor(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
     let name: LitStr = meta.value()?.parse()?;
-    if !matches!(name.value().as_str(), "smol" | "tokio") {
-        let text = "unknown executor: known are \"smol\" and \"tokio\"; \
-                    for another one, call `tractor::init_with` in a plain `fn main`";
+    if name.value() != "smol" {
+        let text = "unknown executor: \"smol\" is the one there is; for another one, call \
+                    `tractor::init` in a plain `fn main` and give it to `RootConfig::executor`";
         return Err(Error::new(name.span(), text));
     }
     Ok(name)

@@ -80,7 +80,7 @@ pub fn context(args: TokenStream, item: TokenStream) -> TokenStream {
 /// Runs an async `main`: as the child actor if this process was spawned as one, else as the root.
 ///
 /// ```ignore
-/// #[tractor::main]                            // or #[tractor::main(executor = "tokio")]
+/// #[tractor::main]                            // or #[tractor::main(executor = "smol")]
 /// async fn main() -> tractor::Result<()> {
 ///     Ok(())
 /// }
@@ -88,7 +88,7 @@ pub fn context(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Arguments
 ///
-/// * `executor = "smol"` or `"tokio"`; the default depends on the features of `tractor`.
+/// * `executor = "smol"`: the default, and the only one so far.
 /// * `crate = ".."`: where the `tractor` crate is, if it is not `::tractor`.
 #[proc_macro_attribute]
 pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {

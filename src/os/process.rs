@@ -138,7 +138,6 @@ impl Process {
     }
 
     /// The last of what it wrote to its standard output, empty unless that is captured.
-    #[expect(dead_code, reason = "no public report shows it yet")]
     pub(crate) fn stdout_tail(&self) -> String {
         self.streams.stdout.as_deref().map(Stream::tail).unwrap_or_default()
     }

@@ -223,6 +223,10 @@ fn failure(
         .find(|c| c.process.as_ref().is_some_and(|p| Some(p.pid()) == end.pid) && !c.ended);
     match child {
         Some(child) => child.fail(end),
-        None => ActorFailed(std::sync::Arc::new(ActorFailure { end, stderr_tail: String::new() })),
+        None => ActorFailed(std::sync::Arc::new(ActorFailure {
+            end,
+            stdout_tail: String::new(),
+            stderr_tail: String::new(),
+        })),
     }
 }

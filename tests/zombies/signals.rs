@@ -64,11 +64,13 @@ fn sigterm_to_the_whole_group_ends_the_tree() {
         tree.kill_group(Signal::TERM);
         let status = tree.exit(BUDGET + SLACK);
         tree.gone(SLACK);
-        // The children died of it as well, which is no news to anybody. The root may even have
-        // seen them all die before one of its threads took its own signal.
-        let said = tree.end();
+        // The children died of it as well, which is no news to anybody.
+        let said = tree.end().unwrap_or_default();
         let by_signal = status.code() == Some(TERMINATED) || status.signal() == Some(15);
-        assert!(by_signal, "{status}: {said:?}");
+        // Here the root's signal may be taken by the test harness's own thread, which gets to run
+        // when the actor's has seen all the children die: then that is the news.
+        let by_children = said.split("; ").all(|e| e.contains("killed by signal 15 (SIGTERM)"));
+        assert!(by_signal || status.code() == Some(1) && by_children, "{status}: {said:?}");
     }
 }
 

@@ -1,10 +1,10 @@
 //! The two directions of a stream: who may send how much, and what happens to too much.
 //!
 //! # Invariants
-//! F1  A receiver that gives credit never holds more than its window, plus one item.
+//! W1  A receiver that gives credit never holds more than its window, plus one item.
 //!                                                                          (protocol §6.7)
-//! F2  What was charged for an item is given back for it, once, when it is read.
-//! F3  After `Stopped` nothing is sent, or received, in that direction.
+//! W2  What was charged for an item is given back for it, once, when it is read.
+//! W3  After `Stopped` nothing is sent, or received, in that direction.
 
 use crate::config::Config;
 use crate::msg::Features;
@@ -213,7 +213,7 @@ impl Rx {
         }
     }
 
-    /// A peer with credit that sends more than it was given broke the rules (F1).
+    /// A peer with credit that sends more than it was given broke the rules (W1).
     fn check_window(&self, count: u32, len: usize) -> Arrival {
         let items = self.unread_items.saturating_add(self.owed_items);
         let bytes = self.unread_bytes + self.owed_bytes;

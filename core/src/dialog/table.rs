@@ -101,7 +101,7 @@ pub const fn recv(side: Side, func: FuncType, phase: Phase, kind: Kind) -> Cell 
 }
 
 /// [`recv`], and what the stream's receiving direction says to it: after the peer's `Stop` it sends
-/// no item and no second `Stop` (F3).
+/// no item and no second `Stop` (W3).
 pub const fn recv_with(side: Side, func: FuncType, phase: Phase, kind: Kind, rx: Flow) -> Cell {
     match (recv(side, func, phase, kind), kind, rx) {
         (Next(_), Kind::Yield | Kind::Stop, Flow::Stopped) => No,
