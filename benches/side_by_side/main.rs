@@ -66,7 +66,8 @@ fn main() {
         .filter(|arg| !arg.starts_with("--") && arg.parse::<usize>().is_err())
         .collect();
     let size = if has("--quick") { &QUICK } else { &FULL };
-    report::head(&args.join(" "), pinned, size.repeats);
+    let said: Vec<&str> = args.iter().map(String::as_str).filter(|a| *a != "--bench").collect();
+    report::head(&said.join(" "), pinned, size.repeats);
     for figure in figures(size) {
         if wanted.is_empty() || wanted.iter().any(|word| figure.name.contains(word)) {
             figure.measure(size.repeats);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::watch::{BUDGET, SLACK, Tree};
+use crate::watch::{BUDGET, Home, SLACK, Tree};
 
 /// Far below the 10 s that a child has to boot.
 const AT_ONCE: u64 = 1000;
@@ -28,12 +28,12 @@ fn a_program_that_exits_with_success_is_a_failure_too() {
 
 #[test]
 fn the_last_words_of_a_child_are_in_its_report() {
-    let home = std::env::temp_dir().join(format!("zombies-script-{}", std::process::id()));
-    std::fs::write(&home, "echo 'no license, no work' >&2\nexit 3\n").unwrap();
-    let tree = Tree::start(&format!("exe /bin/sh {}", home.display()));
+    let home = Home::new();
+    let script = home.path().join("script");
+    std::fs::write(&script, "echo 'no license, no work' >&2\nexit 3\n").unwrap();
+    let tree = Tree::start(&format!("exe /bin/sh {}", script.display()));
     assert!(tree.number("heard ") < AT_ONCE);
     let (code, end) = tree.ends(BUDGET);
-    std::fs::remove_file(home).unwrap();
     assert_eq!(code, Some(1));
     assert!(end.starts_with("ActorFailed early while Connecting"), "{end}");
     assert!(end.contains("exit code 3, stderr \"no license, no work\\n\""), "{end}");

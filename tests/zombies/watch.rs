@@ -222,7 +222,7 @@ impl Home {
         Home(path)
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
