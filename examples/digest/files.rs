@@ -28,6 +28,10 @@ pub(crate) fn files(root: &Path) -> impl Iterator<Item = Result<File, Unreadable
     let walk = WalkDir::new(root).follow_root_links(false);
     walk.into_iter().filter_map(|entry| match entry {
         Ok(entry) if entry.file_type().is_file() => Some(file(entry)),
+        Ok(entry) if entry.depth() == 0 && !entry.file_type().is_dir() => {
+            let why = "neither a regular file nor a directory".to_owned();
+            Some(Err(Unreadable { path: entry.into_path(), why }))
+        }
         Ok(_) => None,
         Err(error) => Some(Err(unreadable(error))),
     })

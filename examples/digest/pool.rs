@@ -108,6 +108,8 @@ fn name(file: &File) -> ByteBuf {
 #[derive(Default)]
 struct Hand {
     files: VecDeque<File>,
+    /// A file that no batch may wait for: the first of the next.
+    large: Option<File>,
     /// How many workers died over them since the last digest.
     died: u32,
 }
@@ -117,7 +119,11 @@ impl Hand {
     fn take_batch(&mut self, work: &Work<'_>) -> Option<Vec<ByteBuf>> {
         let mut names = Vec::new();
         while names.len() < BATCH_LEN && self.has_room() {
-            let Some(file) = work.next() else { break };
+            let Some(file) = self.large.take().or_else(|| work.next()) else { break };
+            if file.len >= HAND_BYTES_MAX && !names.is_empty() {
+                self.large = Some(file);
+                break;
+            }
             names.push(name(&file));
             self.files.push_back(file);
         }
