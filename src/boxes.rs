@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use tractor_core::msg::codec;
-use tractor_core::{Chunk, DialogId, NurseryId};
+use tractor_core::{ChildId, Chunk, DialogId, NurseryId};
 
 use crate::error::{ActorFailed, Error, Result};
 use crate::os;
@@ -102,9 +102,18 @@ pub(crate) struct NurseryBox {
     pub(crate) cancel_called: Arc<AtomicBool>,
     /// The last failed task of a child, if somebody waits for it: the body, as a rule, which is to
     /// see the error before it is cancelled because of it.
-    pub(crate) awaited: Option<DialogId>,
+    pub(crate) awaited: Option<Awaited>,
     pub(crate) closed: bool,
     pub(crate) wakers: Wakers,
+}
+
+/// What somebody waits for, and so will see fail.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Awaited {
+    /// The result of a child's main task.
+    Main(DialogId),
+    /// A child to become ready.
+    Start(ChildId),
 }
 
 /// A child as the runtime sees it. It stays until its nursery closes.
@@ -118,6 +127,10 @@ pub(crate) struct ChildBox {
     pub(crate) plan: Option<os::ChildSpec>,
     /// The one task it was made for: kept here, so that dropping its handle does not cancel it.
     pub(crate) main: Option<Arc<Dialog>>,
+    /// Somebody waits for it to become ready.
+    pub(crate) starting: bool,
+    /// To be cancelled once that somebody has seen how it failed.
+    pub(crate) then_cancel: Option<CancelScope>,
     pub(crate) ready: bool,
     pub(crate) ended: bool,
     /// Its failure, made once, so that everybody reports the same.

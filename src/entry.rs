@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::process::ExitCode;
 
 use crate::error::{Error, Result};
 use crate::{ambient, init};
@@ -26,9 +27,12 @@ where
     output
 }
 
-/// The signal that ended the program, if its error says so.
+/// The signal that ended the program, if its error says so. A program with an error type of its own
+/// decides itself.
 fn interrupted(output: &dyn Any) -> Option<i32> {
-    let error = output.downcast_ref::<Result<()>>()?.as_ref().err()?;
+    let unit = output.downcast_ref::<Result<()>>().map(|result| result.as_ref().err());
+    let code = output.downcast_ref::<Result<ExitCode>>().map(|result| result.as_ref().err());
+    let error = unit.or(code)??;
     error.leaves().into_iter().find_map(|error| match error {
         Error::Interrupted { signal } => Some(*signal),
         _ => None,

@@ -238,6 +238,8 @@ impl ActorBuilder {
                 process: None,
                 plan,
                 main: None,
+                starting: true,
+                then_cancel: None,
                 ready: false,
                 ended: false,
                 failure: None,
@@ -342,9 +344,16 @@ impl Starting {
 
 impl Drop for Starting {
     fn drop(&mut self) {
-        if !self.done {
-            // It may have ended by itself.
-            let _ = self.shared.command(|inner, now| inner.core.cancel_child(now, self.child));
-        }
+        self.shared.command(|inner, now| {
+            if let Some(child) = inner.children.get_mut(&self.child) {
+                child.starting = false;
+                let body = child.then_cancel.take();
+                body.into_iter().for_each(|body| inner.cancel_later(body));
+            }
+            if !self.done {
+                // It may have ended by itself.
+                let _ = inner.core.cancel_child(now, self.child);
+            }
+        });
     }
 }

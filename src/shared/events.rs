@@ -6,6 +6,7 @@ use tractor_core::supervise::ChildEnd;
 use tractor_core::{ChildId, DialogEvent, DialogId, Event, NurseryEvent, NurseryId, Outcome};
 
 use super::Inner;
+use crate::boxes::Awaited;
 use crate::error::{ActorFailed, ActorFailure, Error, from_outcome};
 use crate::log::note;
 
@@ -133,7 +134,7 @@ impl Inner {
                 {
                     owner.failures.push(error);
                     owner.cancel_called.store(true, Ordering::Relaxed);
-                    owner.awaited = awaited.then_some(dialog);
+                    owner.awaited = awaited.then_some(Awaited::Main(dialog));
                 }
             }
             NurseryEvent::CancelBody => {
@@ -153,9 +154,17 @@ impl Inner {
     fn cancel_body(&mut self, nursery: NurseryId) {
         let Some(owner) = self.nurseries.get_mut(&nursery) else { return };
         let body = owner.body.clone();
-        let awaited = owner.awaited.take().and_then(|dialog| self.mailboxes.get_mut(&dialog));
-        match awaited {
-            Some(mailbox) => mailbox.then_cancel = Some(body),
+        let then_cancel = match owner.awaited.take() {
+            Some(Awaited::Main(dialog)) => {
+                self.mailboxes.get_mut(&dialog).map(|mailbox| &mut mailbox.then_cancel)
+            }
+            Some(Awaited::Start(child)) => {
+                self.children.get_mut(&child).map(|child| &mut child.then_cancel)
+            }
+            None => None,
+        };
+        match then_cancel {
+            Some(then_cancel) => *then_cancel = Some(body),
             None => self.cancel_later(body),
         }
     }
@@ -179,7 +188,7 @@ impl Inner {
         let failed = end.failed;
         let Some(child) = self.children.get_mut(&id) else { return };
         child.ended = true;
-        let isolated = child.isolated;
+        let (isolated, starting) = (child.isolated, child.starting);
         // Also when it was asked to end: a portal that waits for it wants to know how.
         let report = child.fail(end);
         self.after.remains.push(child.remains());
@@ -188,6 +197,7 @@ impl Inner {
                 true => owner.isolated.push_back(report),
                 false => {
                     owner.failures.push(Error::ActorFailed(report));
+                    owner.awaited = starting.then_some(Awaited::Start(id));
                     owner.cancel_called.store(true, Ordering::Relaxed);
                 }
             }
