@@ -36,8 +36,6 @@ pub(crate) struct Mailbox {
     pub(crate) started: Option<Bytes>,
     /// Items that came and were not taken; a chunk is one piece of memory.
     pub(crate) items: VecDeque<Chunk>,
-    /// Unread items at the front that the overrun policy gave up.
-    pub(crate) dropped: u64,
     pub(crate) stopped: bool,
     /// Our end of the stream was opened: once is all there is.
     pub(crate) stream_opened: bool,
@@ -70,15 +68,18 @@ impl Mailbox {
         }
     }
 
-    /// Takes the oldest item, after those that the overrun policy gave up: the core said how many.
-    pub(crate) fn take_one(&mut self) -> Option<Bytes> {
-        while self.dropped > 0 && self.pop_item().is_some() {
-            self.dropped -= 1;
+    /// Drops the oldest items, which the overrun policy gave up: at once, as a receiver that does not
+    /// read is what the policy is for.
+    pub(crate) fn drop_oldest(&mut self, count: u32) {
+        for _ in 0..count {
+            if self.take_one().is_none() {
+                return;
+            }
         }
-        self.pop_item()
     }
 
-    fn pop_item(&mut self) -> Option<Bytes> {
+    /// Takes the oldest item.
+    pub(crate) fn take_one(&mut self) -> Option<Bytes> {
         let chunk = self.items.front_mut()?;
         if chunk.count == 1 {
             return self.items.pop_front().map(|chunk| chunk.plds);

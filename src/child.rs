@@ -91,6 +91,8 @@ fn serve(shared: &Arc<Shared>, driver: Driver) -> i32 {
     init::block_on(executor.as_ref(), async {
         let code = task.await;
         over(shared).await;
+        // What was handed over by frames that are gone: bounded by the teardown budget.
+        shared.scopes.idle().await;
         run_deferred(std::mem::take(&mut shared.lock().deferred));
         code
     })

@@ -28,6 +28,10 @@ const ROUNDS_MAX: usize = 16;
 /// Reads of one connection in one round, so that none starves the others.
 const READS_MAX: usize = 8;
 
+/// Connections accepted in one round: who connects as fast as it can keeps nobody else waiting, and
+/// what the accepted have to say is read before more crowd in.
+const ACCEPTS_MAX: usize = 16;
+
 type Connecting = tractor_transports::BoxFuture<io::Result<Box<dyn Stream>>>;
 
 /// A process being watched.
@@ -44,6 +48,8 @@ pub(crate) struct Driver {
     wakers: KeyMap<Source, Waker>,
     streams: KeyMap<ConnId, Arc<dyn Stream>>,
     processes: KeyMap<ChildId, Watched>,
+    /// Orders to the spawner thread that it has not answered.
+    spawning: usize,
     connecting: KeyMap<ConnId, Connecting>,
     listeners: Vec<Box<dyn Listener>>,
     signals: Option<(os::RootSignals, Box<dyn Readiness>)>,
@@ -62,6 +68,7 @@ impl Driver {
             wakers: KeyMap::default(),
             streams: KeyMap::default(),
             processes: KeyMap::default(),
+            spawning: 0,
             connecting: KeyMap::default(),
             listeners: Vec::new(),
             signals: None,
@@ -138,6 +145,7 @@ impl Driver {
         inner.ended
             && inner.conns.is_empty()
             && self.processes.is_empty()
+            && self.spawning == 0
             && inner.effects.is_empty()
     }
 
@@ -270,7 +278,7 @@ impl Driver {
 
     fn look_at_listener(&mut self, index: usize) {
         let waker = self.waker(Source::Listener(index));
-        loop {
+        for _ in 0..ACCEPTS_MAX {
             let Some(listener) = self.listeners.get(index) else { return };
             match listener.poll_accept(&mut Context::from_waker(&waker)) {
                 Poll::Pending => return,
@@ -279,6 +287,7 @@ impl Driver {
                 Poll::Ready(Err(e)) => warning!("tractor::transport", "accepting failed: {e}"),
             }
         }
+        self.shared.ready.wake(Source::Listener(index));
     }
 
     fn accept(&mut self, stream: Box<dyn Stream>) {

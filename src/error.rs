@@ -371,11 +371,18 @@ impl Error {
             (Error::User(a), Error::User(b)) => Arc::ptr_eq(a, b),
             (Error::Group(a), b) => a.errors().any(|e| e.is_same(b)),
             (Error::Interrupted { signal: a }, Error::Interrupted { signal: b }) => a == b,
+            (Error::PeerLost { peer: a }, Error::PeerLost { peer: b }) => a == b,
+            (Error::Violation(a), Error::Violation(b)) => a == b,
             (a, b) => match (a.remote(), b.remote()) {
                 (Some(a), Some(b)) => Arc::ptr_eq(&a.0, &b.0),
                 _ => false,
             },
         }
+    }
+
+    /// Whether it is the end of an actor that was asked to end.
+    pub(crate) fn is_of_asked_actor(&self) -> bool {
+        matches!(self, Error::ActorFailed(failed) if failed.0.end.asked)
     }
 
     pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Error {

@@ -43,7 +43,8 @@ impl Note {
 
 macro_rules! note {
     ($inner:expr, $level:ident, $target:literal, $($arg:tt)+) => {
-        if ::log::log_enabled!(target: $target, ::log::Level::$level) {
+        // Not `log_enabled!`: that asks the logger, under the lock.
+        if ::log::Level::$level <= ::log::max_level() {
             let (level, target) = (::log::Level::$level, $target);
             let text = format!($($arg)+);
             $inner.note($crate::log::Note { level, target, text });

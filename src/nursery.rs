@@ -88,7 +88,7 @@ impl Drop for Owner {
             // It exists until its body is done, which it is only now.
             let _ = inner.core.cancel_nursery(now, self.id);
             let _ = inner.core.join_nursery(now, self.id);
-            inner.nurseries.remove(&self.id);
+            inner.remove_nursery(self.id);
             inner.forget_ended_children(self.id);
         });
     }
@@ -159,7 +159,7 @@ impl Owner {
     fn forget(&mut self) {
         self.closed = true;
         self.shared.command(|inner, _| {
-            inner.nurseries.remove(&self.id);
+            inner.remove_nursery(self.id);
             inner.forget_children(self.id);
         });
     }

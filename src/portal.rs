@@ -16,7 +16,7 @@ use crate::endpoint::{ContextEndpoint, Rpc};
 use crate::error::{Error, Result};
 use crate::payload;
 use crate::scope::{self, CancelScope, Ended};
-use crate::shared::Shared;
+use crate::shared::{Inner, Shared};
 use crate::wait::{self, wait, wait_shielded};
 
 /// A handle to another actor: call its functions, open contexts with it, cancel it. Cheap to clone,
@@ -103,9 +103,20 @@ impl Portal {
 
     /// Starts a dialog. Its guard cancels it when it is dropped before its outcome.
     pub(crate) fn start(&self, call: &Call<'_>) -> Result<Dialog> {
+        self.start_with(call, |_, _| {})
+    }
+
+    /// As [`start`](Self::start). `set_up` is done in the same step: before anything that the far
+    /// task does can be heard, be the driver on another thread.
+    pub(crate) fn start_with(
+        &self,
+        call: &Call<'_>,
+        set_up: impl FnOnce(&mut Inner, DialogId),
+    ) -> Result<Dialog> {
         let id = self.shared.command(|inner, now| {
             let id = inner.core.start(now, self.conn, call)?;
             inner.mailbox(id);
+            set_up(inner, id);
             Ok::<_, tractor_core::error::Misuse>(id)
         });
         match id {
@@ -150,9 +161,9 @@ impl Portal {
         let kwargs = encode(&endpoint)?;
         let (ns, func) = (E::PATH.ns, E::PATH.name);
         let call = Call { func_type: FuncType::Context, ns, func, kwargs: &kwargs };
-        let dialog = self.start(&call)?;
         let block = CancelScope::new();
-        self.shared.lock().mailbox(dialog.id).scope = Some(block.clone());
+        let scope = block.clone();
+        let dialog = self.start_with(&call, |inner, id| inner.mailbox(id).scope = Some(scope))?;
         let raw = RawContext::caller(self.shared.clone(), dialog.id);
         let task = async {
             let first = started(&dialog).await?;
@@ -191,10 +202,11 @@ impl Portal {
         .await
     }
 
-    fn is_gone(&self, inner: &crate::shared::Inner) -> bool {
+    fn is_gone(&self, inner: &Inner) -> bool {
         match self.child {
             Some(id) => inner.children.get(&id).is_none_or(|child| child.ended),
-            None => !inner.conns.contains_key(&self.conn),
+            // Asked of the core, as it tells when that changes.
+            None => !inner.core.is_known(self.conn),
         }
     }
 
@@ -254,7 +266,7 @@ pub(crate) struct Dialog {
 impl Drop for Dialog {
     fn drop(&mut self) {
         self.shared.command(|inner, now| {
-            let ended = inner.mailboxes.remove(&self.id).is_some_and(|m| m.outcome.is_some());
+            let ended = inner.remove_mailbox(self.id).is_some_and(|m| m.outcome.is_some());
             if !ended {
                 inner.core.abandon(now, self.id);
             }
@@ -293,6 +305,12 @@ async fn leave<T>(dialog: &Dialog, ended: Ended<Result<T>>) -> Result<T> {
         (Ok(value), Ok(_)) => Ok(value),
         (Ok(value), Err(_)) if absorbed => Ok(value),
         (Ok(_), Err(error)) => Err(error),
+        // Whoever ends us asked that actor to end too, and it had to be killed: no failure.
+        (Err(Error::Cancelled), Err(error))
+            if error.is_of_asked_actor() && scope::enclosing_cancelled() =>
+        {
+            Err(Error::Cancelled)
+        }
         // The block was cancelled because of this, or never saw it.
         (Err(Error::Cancelled), Err(error)) if !absorbed => Err(error),
         (Err(error), Err(other)) if !absorbed && !matches!(other, Error::ContextCancelled(_)) => {

@@ -375,6 +375,21 @@ impl Inner {
         self.mailboxes.entry(dialog).or_default()
     }
 
+    /// Removes the mailbox of a dialog whose owner is gone. Who waits on it besides looks again.
+    pub(crate) fn remove_mailbox(&mut self, dialog: DialogId) -> Option<Mailbox> {
+        let mut mailbox = self.mailboxes.remove(&dialog)?;
+        let wakers = mailbox.wakers.take();
+        self.wake_later(wakers);
+        Some(mailbox)
+    }
+
+    /// Removes what came for a nursery that has closed, or that nobody owns. As above.
+    pub(crate) fn remove_nursery(&mut self, nursery: NurseryId) {
+        if let Some(mut gone) = self.nurseries.remove(&nursery) {
+            self.wake_later(gone.wakers.take());
+        }
+    }
+
     /// What a dialog ended with, if it did.
     pub(crate) fn outcome(&self, dialog: DialogId) -> Option<Result<bytes::Bytes>> {
         self.mailboxes.get(&dialog).and_then(|m| m.outcome.clone())

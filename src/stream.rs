@@ -35,6 +35,8 @@ pub struct SendHalf<O> {
     ctx: RawContext,
     /// What the item is encoded into before it goes to the core.
     scratch: Vec<u8>,
+    /// `scratch` is an item that `start_send` has left there.
+    queued: bool,
     stopped: bool,
     types: PhantomData<fn(O)>,
 }
@@ -85,8 +87,13 @@ impl Local {
 
 impl<O, I> MsgStream<O, I> {
     pub(crate) fn new(ctx: RawContext, policy: OverrunPolicy) -> Self {
-        let tx =
-            SendHalf { ctx: ctx.clone(), scratch: Vec::new(), stopped: false, types: PhantomData };
+        let tx = SendHalf {
+            ctx: ctx.clone(),
+            scratch: Vec::new(),
+            queued: false,
+            stopped: false,
+            types: PhantomData,
+        };
         let one_by_one = matches!(policy, OverrunPolicy::DropOldest(_));
         MsgStream {
             tx,
@@ -162,6 +169,9 @@ impl<O: Serialize> SendHalf<O> {
     /// Safe: a send that was dropped while it waited has sent nothing.
     pub async fn send(&mut self, item: O) -> Result<()> {
         scope::check()?;
+        if self.queued {
+            scope::cancellable(poll_fn(|cx| self.poll_flush_queued(cx))).await?;
+        }
         self.encode(&item)?;
         if let Poll::Ready(result) = self.try_send(None) {
             return result;
@@ -208,7 +218,11 @@ fn blocked(
     dialog: tractor_core::DialogId,
     cx: Option<&mut TaskContext<'_>>,
 ) -> Poll<Result<()>> {
-    if let (Some(cx), Some(mailbox)) = (cx, inner.mailboxes.get_mut(&dialog)) {
+    let Some(mailbox) = inner.mailboxes.get_mut(&dialog) else {
+        // Nobody will hear of room: the context is over for all who had it.
+        return Poll::Ready(Err(tractor_core::error::Misuse::NoSuchDialog.into()));
+    };
+    if let Some(cx) = cx {
         mailbox.wakers.add(cx.waker());
     }
     Poll::Pending
@@ -350,19 +364,21 @@ impl<O: Serialize> Sink<O> for SendHalf<O> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<()>> {
-        self.poll_flush_scratch(cx)
+        self.poll_flush_queued(cx)
     }
 
     fn start_send(mut self: Pin<&mut Self>, item: O) -> Result<()> {
-        self.encode(&item)
+        self.encode(&item)?;
+        self.queued = true;
+        Ok(())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<()>> {
-        self.poll_flush_scratch(cx)
+        self.poll_flush_queued(cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<()>> {
-        std::task::ready!(self.poll_flush_scratch(cx))?;
+        std::task::ready!(self.poll_flush_queued(cx))?;
         self.stop();
         Poll::Ready(Ok(()))
     }
@@ -370,12 +386,12 @@ impl<O: Serialize> Sink<O> for SendHalf<O> {
 
 impl<O: Serialize> SendHalf<O> {
     /// Sends the item that `start_send` left, if any.
-    fn poll_flush_scratch(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<()>> {
-        if self.scratch.is_empty() {
+    fn poll_flush_queued(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<()>> {
+        if !self.queued {
             return Poll::Ready(Ok(()));
         }
         let result = std::task::ready!(self.try_send(Some(cx)));
-        self.scratch.clear();
+        self.queued = false;
         Poll::Ready(result)
     }
 }

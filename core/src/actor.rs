@@ -262,16 +262,27 @@ impl Actor {
 
     // B. Commands: connections. (Dialogs, children and the end have their own files.)
 
-    /// A peer connected to us.
+    /// A peer connected to us. Over `half_open_max` the one that has said nothing for the longest
+    /// makes room: whoever means to say something does so at once, so a crowd of the silent locks
+    /// nobody out.
     ///
     /// # Errors
-    /// [`Misuse::TooMany`] over `conns_max` or `half_open_max`: drop the transport.
+    /// [`Misuse::TooMany`] over `conns_max`, [`Misuse::Closing`] after the end: drop the transport.
     pub fn accepted(&mut self, now: Instant) -> Result<ConnId, Misuse> {
         self.advance(now);
-        let waits = |c: &Channel| c.role == Role::Accepted && c.phase == Phase::AwaitAid;
-        let half_open = self.channels.iter().filter(|(_, c)| waits(c)).count();
-        if self.channels.len() >= self.config.conns_max || half_open >= self.config.half_open_max {
+        if self.life == Life::Ended {
+            return Err(Misuse::Closing);
+        }
+        if self.channels.len() >= self.config.conns_max {
             return Err(Misuse::TooMany);
+        }
+        let waits = |c: &Channel| c.role == Role::Accepted && c.phase == Phase::AwaitAid;
+        let half_open = || self.channels.iter().filter(|(_, c)| waits(c)).map(|(id, _)| id);
+        if half_open().count() >= self.config.half_open_max {
+            let oldest = half_open().min_by_key(|id| self.timers.at(Timer::Handshake(*id)));
+            if let Some(oldest) = oldest {
+                self.violate(oldest, crate::error::Violation::HandshakeCrowded);
+            }
         }
         Ok(self.open_channel(Role::Accepted))
     }

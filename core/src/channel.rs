@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 
 use crate::config::Config;
 use crate::error::Violation;
-use crate::id::{Cid, DialogId, Uid};
+use crate::id::{ChildId, Cid, DialogId, Uid};
 use crate::msg::{Aid, Features, Msg};
 use crate::outbox::{Outbox, Payload};
 use crate::time::Instant;
@@ -87,6 +87,8 @@ pub(crate) struct Channel {
     pub(crate) phase: Phase,
     /// Who it must be, when we know beforehand: our child.
     pub(crate) expected: Option<Uid>,
+    /// The child that this is the link to.
+    pub(crate) child: Option<ChildId>,
     /// Set by its `Aid`, for good.
     pub(crate) peer: Option<Aid>,
     /// What both sides can do; the base's until the handshake.
@@ -107,6 +109,8 @@ pub(crate) struct Channel {
     /// The last dialogs with texts for names that ended here.
     ended: VecDeque<Cid>,
     strays: u32,
+    /// Bytes of our runtime's own answers, since the peer last had little enough unread.
+    answers: usize,
 }
 
 impl Channel {
@@ -115,6 +119,7 @@ impl Channel {
             role,
             phase: Phase::AwaitAid,
             expected: None,
+            child: None,
             peer: None,
             features: Features::BASE,
             deframer: Deframer::new(config.frame_len_max_early),
@@ -127,6 +132,7 @@ impl Channel {
             next_cid: u64::from(role.is_opener()),
             ended: VecDeque::new(),
             strays: 0,
+            answers: 0,
         }
     }
 
@@ -241,11 +247,11 @@ impl Channel {
     /// Takes a dialog out, and remembers its name for what still comes for it.
     pub(crate) fn forget(&mut self, cid: &Cid) {
         let was = self.dialogs.remove(cid).is_some() || self.asked.remove(cid).is_some();
-        if let (true, Cid::Text(text)) = (was, cid) {
+        if let (true, Cid::Text(_)) = (was, cid) {
             if self.ended.len() >= ENDED_MAX {
                 self.ended.pop_front();
             }
-            self.ended.push_back(Cid::Text(text.detached()));
+            self.ended.push_back(cid.detached());
         }
     }
 
@@ -256,6 +262,28 @@ impl Channel {
             Cid::Num(n) => *n <= self.peer_cid,
             Cid::Text(_) => self.ended.contains(cid),
         }
+    }
+
+    /// Whether the peer takes a name that is for us to give: two dialogs would come to have it.
+    pub(crate) fn is_ours(&self, cid: &Cid) -> bool {
+        self.features.has(Features::SHORT_CID)
+            && matches!(cid, Cid::Num(n) if n % 2 == self.next_cid % 2)
+    }
+
+    /// Counts what a request made us queue, as long as the peer leaves too much unread: what nobody
+    /// reads must not grow with what is asked.
+    pub(crate) fn count_answers(
+        &mut self,
+        before: usize,
+        config: &Config,
+    ) -> Result<(), Violation> {
+        let len = self.outbox.len();
+        if len <= config.unread_bytes_max {
+            self.answers = 0;
+            return Ok(());
+        }
+        self.answers += len.saturating_sub(before);
+        if self.answers > config.answers_bytes_max { Err(Violation::NotReading) } else { Ok(()) }
     }
 
     /// A name for a dialog of ours.

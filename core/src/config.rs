@@ -56,6 +56,11 @@ pub struct Config {
     pub unread_bytes_max: usize,
     /// ...for so long without any progress. After it: the connection ends.
     pub unread_timeout: Duration,
+    /// Bytes of the runtime's own answers that a peer may ask for while it leaves more than
+    /// `unread_bytes_max` unread. Over it: the connection ends.
+    pub answers_bytes_max: usize,
+    /// Bytes that may wait for a peer in all. Over it: its `Start` is answered with `Error`.
+    pub backlog_bytes_max: usize,
     /// Credit of one direction of a stream once its receiver opened it: items...
     pub window_items: u32,
     /// ...and bytes, each item counting [`ITEM_COST_MIN`] more.
@@ -107,6 +112,8 @@ impl Config {
             lane_bytes_max: 256 << 10,
             unread_bytes_max: 1 << 20,
             unread_timeout: Duration::from_secs(5),
+            answers_bytes_max: 16 << 20,
+            backlog_bytes_max: 64 << 20,
             window_items: 1024,
             window_bytes: 1 << 20,
             base_items: 64,

@@ -66,6 +66,8 @@ pub(crate) struct Dialog {
     pub(crate) tx: Tx,
     pub(crate) rx: Rx,
     pub(crate) cancel: Cancel,
+    /// Caller: the name of our request to cancel, until the outcome.
+    pub(crate) cancel_cid: Option<Cid>,
     pub(crate) audience: Audience,
     /// Caller: where in the data lane its `Start` ends, to keep a cancel behind it.
     pub(crate) start_mark: u64,
@@ -92,6 +94,7 @@ impl Dialog {
             tx: Tx::new(features),
             rx: Rx::new(features),
             cancel: Cancel::Idle,
+            cancel_cid: None,
             audience: Audience::Task,
             start_mark: 0,
             complaint: None,

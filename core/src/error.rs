@@ -107,6 +107,10 @@ pub enum Violation {
     SecondHandshake,
     /// The handshake took too long (§4.2).
     HandshakeTimeout,
+    /// The handshake was not done when others wanted its place (§4.2).
+    HandshakeCrowded,
+    /// An `Aid` with the uid of another process that is connected, or with ours (§4.3).
+    UidTaken,
     /// A child's `Aid` names somebody else than the one that was spawned (§7.1).
     ForeignUid,
     /// `Start` names another asker than the handshake did (§6.1).
@@ -115,7 +119,7 @@ pub enum Violation {
     NotALink,
     /// A message of an extension that was not negotiated (§5).
     NotNegotiated,
-    /// `Start` with the name of a live dialog (§6.1).
+    /// `Start` with the name of a live dialog, or with a number that is for us to give (§6.1).
     DuplicateCid,
     /// More messages for dialogs that never were than the budget allows (§6.9).
     TooManyStrays,
@@ -142,11 +146,13 @@ impl fmt::Display for Violation {
             Violation::NotAid => f.write_str("the first message was not Aid"),
             Violation::SecondHandshake => f.write_str("a second Aid"),
             Violation::HandshakeTimeout => f.write_str("the handshake took too long"),
+            Violation::HandshakeCrowded => f.write_str("the handshake's place was needed"),
+            Violation::UidTaken => f.write_str("the uid belongs to another process"),
             Violation::ForeignUid => f.write_str("the child's Aid is not the spawned child's"),
             Violation::ForeignAsker => f.write_str("Start.uid is not the peer's"),
             Violation::NotALink => f.write_str("a parent-child message on another connection"),
             Violation::NotNegotiated => f.write_str("a message that was not negotiated"),
-            Violation::DuplicateCid => f.write_str("Start with the cid of a live dialog"),
+            Violation::DuplicateCid => f.write_str("Start with a cid that is taken"),
             Violation::TooManyStrays => f.write_str("too many late or unknown messages"),
             Violation::NotReading => f.write_str("the peer does not read its replies"),
             Violation::CutFrame => f.write_str("the stream ended in the middle of a frame"),

@@ -283,6 +283,16 @@ pub enum Cid {
     Text(Text),
 }
 
+impl Cid {
+    /// A copy that no longer holds on to the frame it came in.
+    pub fn detached(&self) -> Cid {
+        match self {
+            Cid::Num(n) => Cid::Num(*n),
+            Cid::Text(text) => Cid::Text(text.detached()),
+        }
+    }
+}
+
 impl fmt::Display for Cid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -44,6 +44,7 @@ pub(crate) struct Waiter {
 pub(crate) enum Refusal {
     NotOwner,
     Full,
+    TooLong,
 }
 
 impl Refusal {
@@ -51,9 +52,28 @@ impl Refusal {
         match self {
             Refusal::NotOwner => "this record belongs to another actor",
             Refusal::Full => "the registry is full",
+            Refusal::TooLong => "no name or address is that long",
+        }
+    }
+
+    /// The type of the error that tells of it.
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            Refusal::NotOwner => "PermissionError",
+            Refusal::Full => "RuntimeError",
+            Refusal::TooLong => "ValueError",
         }
     }
 }
+
+/// Addresses of one record: more than an actor has transports. Everybody is sent all of them.
+const ADDRS_MAX: usize = 16;
+
+/// Bytes of a name or of an address's parts: what a path may be. They are kept for long.
+const TEXT_LEN_MAX: usize = 4096;
+
+/// The part of the places for waiters that one connection may take.
+const WAITERS_SHARE: usize = 4;
 
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
@@ -71,6 +91,9 @@ impl Registry {
         owner: Owner,
         max: usize,
     ) -> Result<Vec<Waiter>, Refusal> {
+        if matches!(&addr, Address::Uds { dir, file } if dir.len() + file.len() > TEXT_LEN_MAX) {
+            return Err(Refusal::TooLong);
+        }
         if self.holder(&addr).is_some_and(|(other, r)| other != uid && r.owner != Owner::Uid) {
             return Err(Refusal::NotOwner);
         }
@@ -78,6 +101,7 @@ impl Registry {
         match self.records.get_mut(uid) {
             Some(record) if record.owner != owner => return Err(Refusal::NotOwner),
             Some(record) if record.addrs.contains(&addr) => {}
+            Some(record) if record.addrs.len() >= ADDRS_MAX => return Err(Refusal::Full),
             Some(record) => record.addrs.push(addr.clone()),
             None if full => return Err(Refusal::Full),
             None => {
@@ -107,9 +131,21 @@ impl Registry {
         self.records.retain(|_, r| !r.addrs.is_empty());
     }
 
-    /// Drops a record. Not there is fine.
-    pub(crate) fn unregister(&mut self, uid: &Uid, asker: &Uid) -> Result<(), Refusal> {
-        if uid != asker && self.records.contains_key(uid) {
+    /// Drops a record. Not there is fine. One that is leased is not dropped by the name alone, which
+    /// anybody can claim.
+    pub(crate) fn unregister(
+        &mut self,
+        uid: &Uid,
+        asker: &Uid,
+        conn: ConnId,
+    ) -> Result<(), Refusal> {
+        let Some(record) = self.records.get(uid) else { return Ok(()) };
+        let may = match record.owner {
+            Owner::Us => false,
+            Owner::Lease(lease) => lease == conn,
+            Owner::Uid => uid == asker,
+        };
+        if !may {
             return Err(Refusal::NotOwner);
         }
         self.records.remove(uid);
@@ -141,7 +177,11 @@ impl Registry {
 
     /// Remembers somebody who waits.
     pub(crate) fn wait(&mut self, waiter: Waiter, max: usize) -> Result<(), Refusal> {
-        if self.waiters.len() >= max {
+        if waiter.name.as_str().len() > TEXT_LEN_MAX {
+            return Err(Refusal::TooLong);
+        }
+        let of_conn = self.waiters.iter().filter(|w| w.conn == waiter.conn).count();
+        if self.waiters.len() >= max || of_conn >= max.div_ceil(WAITERS_SHARE) {
             return Err(Refusal::Full);
         }
         self.waiters.push(waiter);

@@ -73,6 +73,11 @@ impl<T: Copy + Ord> Deadlines<T> {
         }
     }
 
+    /// When `timer` is due.
+    pub(crate) fn at(&self, timer: T) -> Option<Instant> {
+        self.by_timer.get(&timer).copied()
+    }
+
     pub(crate) fn is_set(&self, timer: T) -> bool {
         self.by_timer.contains_key(&timer)
     }

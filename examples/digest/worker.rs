@@ -32,8 +32,8 @@ pub(crate) async fn digests(ctx: Context<(), Vec<Digest>, Vec<ByteBuf>>) -> trac
     Ok(())
 }
 
-/// How much is hashed between two checkpoints: about a millisecond's worth.
-const PIECE_LEN: usize = 1 << 20;
+/// How much is hashed between two checkpoints: less than a millisecond's worth.
+const PIECE_LEN: usize = 256 << 10;
 
 /// The outer error is the end of this worker, the inner one that of this file only.
 async fn digest(path: &Path, piece: &mut [u8]) -> tractor::Result<Digest> {

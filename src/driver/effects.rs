@@ -1,8 +1,8 @@
 //! What the core wants done, done in its order.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -74,6 +74,7 @@ impl Driver {
 
     fn close(&mut self, conn: ConnId) {
         self.connecting.remove(&conn);
+        self.wakers.remove(&Source::Connect(conn));
         let attached = {
             let mut inner = self.shared.lock();
             inner.conns.get_mut(&conn).map(|io| io.closing = true).is_some()
@@ -97,12 +98,14 @@ impl Driver {
             shared.lock().spawned.push((child, conn, result));
             shared.ready.wake_driver();
         };
+        self.spawning += 1;
         os::spawn(plan, Box::new(done));
     }
 
     /// Takes in what the spawner thread made.
     fn attach_spawned(&mut self, reports: Vec<SpawnReport>) {
         for (child, conn, result) in reports {
+            self.spawning -= 1;
             if let Err(e) = self.attach_child((child, conn, result)) {
                 let why = Text::from(e.to_string());
                 self.fact(Input::SpawnFailed { child, why });
@@ -122,7 +125,12 @@ impl Driver {
         }
         self.processes.insert(child, Watched { process, exit });
         self.shared.ready.wake(Source::Child(child));
-        self.attach(conn, stream);
+        let is_known = self.shared.lock().core.is_known(conn);
+        match is_known {
+            true => self.attach(conn, stream),
+            // The child was given up on meanwhile: nobody would ever close the link.
+            false => stream.shutdown(),
+        }
         self.fact(Input::Spawned { child, pid });
         Ok(())
     }
@@ -231,46 +239,40 @@ fn run(
     let is_context = kind == FuncType::Context;
     let identity =
         Identity { actor: shared.clone(), task: name, dialog: is_context.then_some(dialog) };
-    let body = CatchPanic(task);
-    let body = shared.scopes.run(&scope, body);
+    let body = shared.scopes.run(&scope, task);
     let owner = shared.clone();
     let task = identity.scope(async move {
-        let result = body.await;
+        let result = catch_panic(pin!(body)).await;
         finish(&owner, dialog, result);
     });
     let first = FirstPoll { shared: shared.clone(), conn, polled: false, task };
     shared.executor.spawn(Box::pin(first));
 }
 
-/// Tells the core how a task ended. `None`: it was cancelled.
+/// Tells the core how a task ended. `Ok(None)`: it was cancelled.
 fn finish(
     shared: &Arc<Shared>,
     dialog: DialogId,
-    result: Option<std::thread::Result<Result<Vec<u8>, TaskError>>>,
+    result: std::thread::Result<Option<Result<Vec<u8>, TaskError>>>,
 ) {
     let error = match result {
-        None => None,
-        Some(Ok(Ok(value))) => return returned(shared, dialog, value),
-        Some(Ok(Err(TaskError::User(error)))) => Some(Error::from(error)),
-        Some(Ok(Err(TaskError::Unencodable(error)))) => Some(Error::config(error.to_string())),
-        Some(Err(panic)) => Some(Error::from_panic(panic)),
+        Ok(None) => None,
+        Ok(Some(Ok(value))) => return returned(shared, dialog, value),
+        Ok(Some(Err(TaskError::User(error)))) => Some(Error::from(error)),
+        Ok(Some(Err(TaskError::Unencodable(error)))) => Some(Error::config(error.to_string())),
+        Err(panic) => Some(Error::from_panic(panic)),
     };
+    let is_own_cancel = matches!(error, Some(Error::Cancelled));
+    // Before the lock: the texts of an error, and its destructor, are code of the program.
+    let raw = error.map(|error| to_wire(&error, &shared.uid));
     shared.command(|inner, now| {
         let told = inner.core.cancelled_by(dialog).is_some();
-        match error {
-            Some(error) if !(told && is_own_cancel(&error)) => {
-                let raw = to_wire(&error, &shared.uid);
-                inner.core.fail(now, dialog, raw);
-            }
+        match raw {
+            Some(raw) if !(told && is_own_cancel) => inner.core.fail(now, dialog, raw),
             _ => inner.core.cancelled(now, dialog),
         }
-        inner.mailboxes.remove(&dialog);
+        inner.remove_mailbox(dialog);
     });
-}
-
-/// Whether an error is but the news that its task is cancelled.
-fn is_own_cancel(error: &Error) -> bool {
-    matches!(error, Error::Cancelled)
 }
 
 fn returned(shared: &Arc<Shared>, dialog: DialogId, value: Vec<u8>) {
@@ -289,23 +291,18 @@ fn returned(shared: &Arc<Shared>, dialog: DialogId, value: Vec<u8>) {
             let error = inner.core.own_error("RuntimeError", &text);
             inner.core.fail(now, dialog, error);
         }
-        inner.mailboxes.remove(&dialog);
+        inner.remove_mailbox(dialog);
     });
 }
 
-/// Turns a panic of the task into a value.
-struct CatchPanic(TaskFuture);
-
-impl Future for CatchPanic {
-    type Output = std::thread::Result<Result<Vec<u8>, TaskError>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    }
+/// Turns a panic of the task into a value: of its poll, and of its destructors when its scope drops
+/// it.
+async fn catch_panic<F: Future>(mut task: Pin<&mut F>) -> std::thread::Result<F::Output> {
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
 }
 
 /// Sends the ack of a new task along with what its first poll had to say: mostly its result.

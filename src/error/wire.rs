@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tractor_core::msg::RemoteError as Raw;
@@ -68,14 +69,19 @@ fn own(error: &Error, us: &Uid) -> Raw {
         src_type: type_name.clone(),
         boxed_type: type_name,
         relay_path: vec![us.clone()],
-        message: Some(clipped(error.to_string())),
-        traceback: clipped(traceback(error)),
+        message: Some(clipped(text_by(|| error.to_string()))),
+        traceback: clipped(text_by(|| traceback(error))),
         canceller: None,
         sender: None,
         bad_msg: None,
         bad_msg_as_dict: None,
         data: None,
     }
+}
+
+/// A text that code of the program makes: a panic there must not cost the report.
+fn text_by(make: impl FnOnce() -> String) -> String {
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| "(making this text panicked)".into())
 }
 
 /// The chain of sources and the backtrace, if any.

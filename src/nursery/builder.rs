@@ -175,30 +175,41 @@ impl ActorBuilder {
     /// # Cancel safety
     /// Dropped before the child is ready, it ends the child.
     pub async fn run<E: Rpc>(self, function: E) -> Result<RunHandle<E::Output>> {
-        let portal = self.enable_of::<E>().start().await?;
         let mut kwargs = Vec::new();
         payload::encode_into(&function, &mut kwargs)?;
         let call =
             Call { func_type: FuncType::Call, ns: E::PATH.ns, func: E::PATH.name, kwargs: &kwargs };
-        let dialog = Arc::new(portal.start(&call)?);
-        if let Some(child) = portal.child {
-            portal.shared.command(|inner, _| {
-                if let Some(known) = inner.children.get_mut(&child) {
-                    known.main = Some(dialog.clone());
-                }
-                inner.core.set_main(child, dialog.id)
-            })?;
-        }
+        // A call that is refused drops it, and so ends the child: it would have nothing to do.
+        let mut starting = self.enable_of::<E>().ready().await?;
+        let (portal, child) = (starting.portal(), starting.child);
+        let dialog = portal.start_with(&call, |inner, id| {
+            // A child that is gone by now has no use for it.
+            let _ = inner.core.set_main(child, id);
+        })?;
+        starting.done = true;
+        let dialog = Arc::new(dialog);
+        portal.shared.command(|inner, _| {
+            if let Some(known) = inner.children.get_mut(&child).filter(|c| !c.ended) {
+                known.main = Some(dialog.clone());
+            }
+        });
         Ok(RunHandle::new(portal, dialog))
     }
 
     async fn start(self) -> Result<Portal> {
+        let mut starting = self.ready().await?;
+        starting.done = true;
+        Ok(starting.portal())
+    }
+
+    /// Spawns the child and waits until it is ready.
+    async fn ready(self) -> Result<Starting> {
         scope::check()?;
         if !crate::init::is_initialised() {
             return Err(Error::Misuse(Misuse::NotInitialised));
         }
         let shared = self.nursery.shared.clone();
-        let mut starting = self.spawn()?;
+        let starting = self.spawn()?;
         let child = starting.child;
         wait(&shared, |inner, waker| {
             let Some(child) = inner.children.get_mut(&child) else {
@@ -214,8 +225,7 @@ impl ActorBuilder {
             Poll::Pending
         })
         .await??;
-        starting.done = true;
-        Ok(starting.portal())
+        Ok(starting)
     }
 
     /// Gives the core the order, and the driver the plan.

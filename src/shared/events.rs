@@ -89,7 +89,7 @@ impl Inner {
         match event {
             DialogEvent::Started(pld) => mailbox.started = Some(pld),
             DialogEvent::Items(batch) => mailbox.items.extend(batch.chunks),
-            DialogEvent::Dropped(count) => mailbox.dropped += u64::from(count),
+            DialogEvent::Dropped(count) => mailbox.drop_oldest(count),
             DialogEvent::Stopped => mailbox.stopped = true,
             // Whoever sends finds out by trying again.
             DialogEvent::Writable => {}
@@ -106,9 +106,12 @@ impl Inner {
         let children = &mut self.children;
         let result = from_outcome(outcome, |end| failure(children, end));
         let Some(mailbox) = self.mailboxes.get_mut(&dialog) else { return };
-        // The far task failed and nobody is about to see it: the block is cancelled.
-        let unseen = result.is_err() && !absorbed && mailbox.waiting == 0;
-        let block = mailbox.scope.clone().filter(|_| unseen);
+        // The far task failed: the block is cancelled, at once or when those who wait have seen it.
+        let failed = result.is_err() && !absorbed;
+        let mut block = mailbox.scope.clone().filter(|_| failed);
+        if mailbox.waiting > 0 {
+            mailbox.then_cancel = block.take();
+        }
         mailbox.outcome = Some(result);
         mailbox.absorbed = absorbed;
         let wakers = mailbox.wakers.take();

@@ -119,10 +119,18 @@ impl Shared {
         mut inner: MutexGuard<'a, Inner>,
         conn: ConnId,
     ) -> MutexGuard<'a, Inner> {
+        let mut wrote = false;
         loop {
             let Some(io) = inner.conns.get_mut(&conn) else { return inner };
-            let stream = io.stream.clone();
-            let Some(mut out) = inner.core.take_outbox(conn) else { return inner };
+            let (stream, closing) = (io.stream.clone(), io.closing);
+            let Some(mut out) = inner.core.take_outbox(conn) else {
+                if wrote && closing {
+                    // The driver may have looked meanwhile, and found bytes that still waited.
+                    self.ready.wake(Source::Conn(conn));
+                }
+                return inner;
+            };
+            wrote = true;
             drop(inner);
             let result = write(stream.as_ref(), &mut out);
             inner = self.lock();

@@ -64,6 +64,9 @@ impl Actor {
             isolated: config.isolated,
             ..Child::new(uid, conn, nursery, budget)
         });
+        if let Some(channel) = self.channels.get_mut(conn) {
+            channel.child = Some(child);
+        }
         if let Some(owner) = self.nurseries.get_mut(nursery) {
             owner.children.insert(child);
         }

@@ -210,12 +210,26 @@ impl Actor {
         }
     }
 
+    /// A peer's closing connection is dropped by then, if it was to have longer. (Our parent gets our
+    /// last words while it lets us live.)
+    fn hurry(&mut self, conn: ConnId, until: Instant) {
+        let timer = Timer::Unread(conn);
+        let is_peer = matches!(self.role(conn), Some(Role::Accepted | Role::Connected));
+        if is_peer && self.timers.at(timer).is_some_and(|at| at > until) {
+            self.timers.set(timer, until);
+        }
+    }
+
     /// The end: said goodbye, written out, closed. When forced, children are killed first.
     pub(super) fn end(&mut self, forced: bool) {
         if self.life == Life::Ended {
             return;
         }
         self.life = Life::Ended;
+        // What was asked for and is not read is for the budget, too: a peer that does not read must
+        // not keep us. Late as it is, there is a moment left to write without waiting.
+        let left = self.timers.at(Timer::End).unwrap_or(self.now);
+        let until = left.max(self.now + self.config.child_margin / 4);
         self.timers.clear(Timer::End);
         if forced {
             self.kill_all(self.now);
@@ -228,6 +242,7 @@ impl Actor {
         for conn in conns {
             if forced || self.role(conn) != Some(Role::ToChild) {
                 self.close_conn(conn, CloseReason::ByUs);
+                self.hurry(conn, until);
             }
         }
         self.out.event(Event::Ended { forced });

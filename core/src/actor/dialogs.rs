@@ -123,6 +123,7 @@ impl Actor {
         let rng = &mut self.rng;
         let cid = channel.new_cid(|| rng.uuid());
         channel.asked.insert(cid.clone(), Asked::Task(id));
+        dialog.cancel_cid = Some(cid.clone());
         let overtakes = channel.outbox.is_past(mark);
         let request = Request::CancelTask { target };
         let msg = Msg::Request { cid, uid: self.uid.clone(), request };
@@ -242,7 +243,15 @@ impl Actor {
         self.advance(now);
         let dialog = self.dialogs.get_mut(id).ok_or(Misuse::NoSuchDialog)?;
         dialog.act(Act::Stop)?;
-        self.push_stop(id);
+        let (conn, theirs) = (dialog.conn, dialog.rx.flow);
+        if theirs == Flow::Stopped && !self.features(conn).has(Features::STOP_SEQ) {
+            // In the base only the first of the two says it.
+            if let Some(dialog) = self.dialogs.get_mut(id) {
+                dialog.tx.flow = Flow::Stopped;
+            }
+        } else {
+            self.push_stop(id);
+        }
         Ok(())
     }
 
@@ -258,6 +267,9 @@ impl Actor {
 
     pub(super) fn check_cid(&mut self, conn: ConnId, cid: &Cid) -> Result<(), Violation> {
         let Some(channel) = self.channels.get(conn) else { return Ok(()) };
+        if channel.is_ours(cid) {
+            return Err(Violation::DuplicateCid);
+        }
         let waits = self.registry.as_ref().is_some_and(|r| r.has_waiter(conn, cid));
         let live = waits || channel.dialogs.contains_key(cid) || channel.asked.contains_key(cid);
         if live { Err(Violation::DuplicateCid) } else { Ok(()) }
@@ -270,6 +282,8 @@ impl Actor {
             Some(("ActorCancelled", "this actor is ending"))
         } else if channel.dialogs.len() >= self.config.dialogs_max {
             Some(("RuntimeError", "too many dialogs on this connection"))
+        } else if channel.outbox.len() > self.config.backlog_bytes_max {
+            Some(("RuntimeError", "too many answers on this connection were not read"))
         } else if self.queued.len() >= self.config.queued_starts_max {
             Some(("RuntimeError", "too many calls before this actor is ready"))
         } else {
@@ -289,6 +303,8 @@ impl Actor {
 
     fn open_task(&mut self, conn: ConnId, cid: &Cid) -> DialogId {
         let features = self.features(conn);
+        // Kept for as long as the task runs, and so without the frame it came in.
+        let cid = &cid.detached();
         let id = self.dialogs.insert_with(|_| {
             Dialog::new(conn, cid.clone(), Side::Callee, FuncType::Call, features)
         });

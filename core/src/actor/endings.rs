@@ -63,7 +63,7 @@ impl Actor {
     }
 
     /// An error whose message fits into a frame: a report is cut rather than lost.
-    fn fitted(&self, mut error: RemoteError) -> RemoteError {
+    pub(super) fn fitted(&self, mut error: RemoteError) -> RemoteError {
         let max = self.config.frame_len_max / 8;
         for text in error.message.iter_mut().chain([&mut error.traceback]) {
             if text.as_str().len() > max {
@@ -190,10 +190,16 @@ impl Actor {
         dialog.outcome_told = true;
         let (conn, cid, side) = (dialog.conn, dialog.cid.clone(), dialog.side);
         let told = dialog.audience == Audience::Task;
+        // Who never acknowledges must not make us remember for ever: a late one is free. (Not where
+        // names are texts, of which only the last are known to have been.)
+        let cancel_cid = dialog.cancel_cid.take().filter(|cid| matches!(cid, Cid::Num(_)));
         self.timers.clear(Timer::PeerOpen(id));
         self.timers.clear(Timer::TaskEnd(id));
         if let Some(channel) = self.channels.get_mut(conn) {
             channel.forget(&cid);
+            if let Some(cid) = cancel_cid {
+                channel.forget(&cid);
+            }
         }
         let failed = is_failure(&outcome);
         let cancelled = matches!(outcome, Outcome::Cancelled { .. });
@@ -230,7 +236,8 @@ impl Actor {
 
     /// Which child a connection is the link to.
     pub(super) fn child_of(&self, conn: ConnId) -> Option<ChildId> {
-        self.children.iter().find(|(_, c)| c.conn == conn).map(|(id, _)| id)
+        let child = self.channels.get(conn)?.child?;
+        self.children.get(child).map(|_| child)
     }
 }
 

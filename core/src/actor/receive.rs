@@ -38,12 +38,25 @@ impl Actor {
         let Some(channel) = self.channels.get_mut(conn) else { return Ok(()) };
         match channel.admit(msg, &self.config)? {
             Admitted::Peer => {
+                self.check_uid(conn)?;
                 self.on_peer(conn);
                 Ok(())
             }
             Admitted::Inside(msg) => self.route(conn, msg),
             Admitted::Nothing => Ok(()),
         }
+    }
+
+    /// One uid is one process: who comes with the uid of another is not let in.
+    fn check_uid(&self, conn: ConnId) -> Result<(), Violation> {
+        let Some(channel) = self.channels.get(conn) else { return Ok(()) };
+        let Some(aid) = channel.peer.as_ref().filter(|_| channel.role == Role::Accepted) else {
+            return Ok(());
+        };
+        let us = aid.uid == *self.uid() && aid.pid != Some(self.config.pid);
+        let mut others = self.peers().filter(|(other, _)| *other != conn);
+        let another = others.any(|(_, other)| other.uid == aid.uid && other.pid != aid.pid);
+        if us || another { Err(Violation::UidTaken) } else { Ok(()) }
     }
 
     fn on_peer(&mut self, conn: ConnId) {
@@ -83,8 +96,7 @@ impl Actor {
                 self.on_ready(conn, addrs);
                 Ok(())
             }
-            Msg::Start(start) => self.on_start(conn, start),
-            Msg::Request { cid, request, .. } => self.on_request(conn, cid, request),
+            Msg::Start(_) | Msg::Request { .. } => self.on_asked(conn, msg),
             Msg::CancelAck { cid, outcome } => self.on_cancel_ack(conn, &cid, outcome),
             Msg::Error { cid: None, error } => {
                 self.on_channel_error(conn, error);
@@ -92,6 +104,17 @@ impl Actor {
             }
             msg => self.on_dialog_msg(conn, msg),
         }
+    }
+
+    fn on_asked(&mut self, conn: ConnId, msg: Msg) -> Result<(), Violation> {
+        let before = self.outbox_len(conn);
+        match msg {
+            Msg::Start(start) => self.on_start(conn, start)?,
+            Msg::Request { cid, request, .. } => self.on_request(conn, cid, request)?,
+            _ => {}
+        }
+        let Some(channel) = self.channels.get_mut(conn) else { return Ok(()) };
+        channel.count_answers(before, &self.config)
     }
 
     /// The peer's runtime failed as a whole: only a child's report means something to us.

@@ -62,7 +62,7 @@ impl Actor {
             self.push(conn, &Msg::CancelAck { cid, outcome });
         } else if let (Some(dialog), true) = (callee, waits_for_end) {
             // The base acknowledges once the task has ended; a second request waits for nothing.
-            if let Some(cid) = self.tell_cancelled(dialog, by, Some(cid)) {
+            if let Some(cid) = self.tell_cancelled(dialog, by, Some(cid.detached())) {
                 self.push(conn, &Msg::CancelAck { cid, outcome });
             }
         } else {
@@ -88,12 +88,16 @@ impl Actor {
         } else {
             self.late_ack = Some((conn, cid));
         }
+        // The time is the parent's to give: from others, none would kill our children, and too much
+        // would keep us for ever.
+        let budget = budget.filter(|_| self.parent == Some(conn));
         let budget = budget.unwrap_or(self.config.teardown_budget);
         self.begin_end_within(EndReason::Cancelled { by }, budget);
     }
 
     pub(super) fn refuse(&mut self, conn: ConnId, cid: Cid, kind: &'static str, text: &str) {
-        let error = plain_error(&self.uid, kind, text);
+        // Fitted: the text may say what the peer said.
+        let error = self.fitted(plain_error(&self.uid, kind, text));
         self.push(conn, &Msg::Error { cid: Some(cid), error });
     }
 
@@ -113,7 +117,7 @@ impl Actor {
         match request {
             Request::Register { uid, addr } => self.on_register(conn, cid, (uid, addr), &asker),
             Request::Unregister { uid } => {
-                let done = self.registry.as_mut().map(|r| r.unregister(&uid, &asker));
+                let done = self.registry.as_mut().map(|r| r.unregister(&uid, &asker, conn));
                 if done == Some(Ok(())) {
                     self.out.event(Event::RegistryChanged);
                 }
@@ -176,7 +180,7 @@ impl Actor {
     fn answer_registry(&mut self, conn: ConnId, cid: Cid, result: Result<(), Refusal>) {
         match result {
             Ok(()) => self.answer(conn, cid, NIL),
-            Err(refusal) => self.refuse(conn, cid, "PermissionError", refusal.as_str()),
+            Err(refusal) => self.refuse(conn, cid, refusal.kind(), refusal.as_str()),
         }
     }
 
@@ -186,10 +190,10 @@ impl Actor {
             let pld = encoded(|out| codec::encode_addrs(&addrs, out));
             return self.answer(conn, cid, pld);
         }
-        let waiter = Waiter { conn, cid: cid.clone(), name: name.detached() };
+        let waiter = Waiter { conn, cid: cid.detached(), name: name.detached() };
         let max = self.config.waiters_max;
         match self.registry.as_mut().map(|r| r.wait(waiter, max)) {
-            Some(Err(refusal)) => self.refuse(conn, cid, "RuntimeError", refusal.as_str()),
+            Some(Err(refusal)) => self.refuse(conn, cid, refusal.kind(), refusal.as_str()),
             _ => self.push(conn, &Msg::StartAck { cid, functype: FuncType::Call }),
         }
     }

@@ -1,0 +1,121 @@
+//! Endings that took too long, never came, or came too early.
+
+use std::future::pending;
+use std::time::Duration;
+
+use futures_lite::FutureExt as _;
+use tractor::scope::{self, sleep};
+use tractor::{Context, Error, Result, RootConfig, module, open_nursery, open_root_actor};
+
+use crate::{FOREVER, Flag};
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("dropped");
+        }
+    }
+}
+
+#[tractor::context]
+async fn hold_something_awkward(ctx: Context<(), (), ()>) -> Result<()> {
+    let _held = PanicsWhenDropped;
+    ctx.started(()).await?;
+    sleep(FOREVER).await
+}
+
+/// A destructor that panics when its task is cancelled ends the task, with the panic as its error.
+#[tractor::test(timeout = 10)]
+async fn panic_of_a_cancelled_task_is_its_error() -> Result<()> {
+    open_nursery(async |an| {
+        let child = an.start_actor("child").enable(module!()).await?;
+        let result =
+            child.open_context(hold_something_awkward {}, async |ctx, ()| ctx.cancel().await);
+        let Err(Error::Remote(error)) = result.await else { panic!() };
+        assert_eq!(error.type_name(), "Panic");
+        child.cancel_actor().await
+    })
+    .await
+}
+
+/// A process that comes to exist after its child was given up on is neither left nor waited for.
+#[tractor::test(timeout = 10)]
+async fn child_that_exists_too_late_does_not_keep_its_root() -> Result<()> {
+    open_root_actor(RootConfig::default().teardown(Duration::ZERO), async |_| {
+        open_nursery(async |an| {
+            for _ in 0..8 {
+                let polled_once = async { futures_lite::future::yield_now().await };
+                async { drop(an.start_actor("late").await) }.or(polled_once).await;
+            }
+            // The spawner works in order: now the others exist, too.
+            an.start_actor("last").await?.cancel_actor().await
+        })
+        .await
+    })
+    .await
+}
+
+#[tractor::rpc]
+async fn hand_a_cleanup_over(file: String) {
+    let flag = Flag::default();
+    let cleanup = async move {
+        sleep(Duration::from_millis(300)).await?;
+        std::fs::write(file, "")?;
+        Ok(())
+    };
+    let raise = flag.clone();
+    let body = async move {
+        raise.raise();
+        pending::<Result<()>>().await
+    };
+    assert!(flag.cuts(scope::finally(body, cleanup)).await.is_none());
+}
+
+/// A child finishes the cleanups that were handed over before it exits, as a root does.
+#[tractor::test(timeout = 10)]
+async fn child_does_not_exit_before_its_cleanups() -> Result<()> {
+    let file = std::env::temp_dir().join(format!("tractor-cleanup-{}", std::process::id()));
+    open_nursery(async |an| {
+        let file = file.display().to_string();
+        an.run_in_actor(hand_a_cleanup_over { file }).await?.result().await
+    })
+    .await?;
+    let left = std::fs::remove_file(&file);
+    assert!(left.is_ok(), "the cleanup had not ended: {left:?}");
+    Ok(())
+}
+
+#[tractor::rpc]
+async fn nothing() {}
+
+/// Whoever waits for a failure when the nursery closes is told that none will come.
+#[tractor::test(timeout = 10)]
+async fn watcher_of_failures_ends_with_the_nursery() -> Result<()> {
+    scope::open_nursery(async |tn| {
+        open_nursery(async |an| {
+            let watched = an.clone();
+            tn.start_soon(async move {
+                let failure = watched.next_failure().await;
+                assert!(failure.is_err(), "{failure:?}");
+            });
+            // The watcher waits before this block does, and so is woken first.
+            an.run_in_actor(nothing {}).await?.result().await
+        })
+        .await
+    })
+    .await
+}
+
+/// An actor that has ended takes no more connections, which would keep it from closing.
+#[test]
+fn ended_actor_accepts_nobody() {
+    use tractor_core::{Actor, Config, EndReason, Instant};
+    let now = Instant::from_epoch(Duration::ZERO);
+    let mut actor = Actor::new(Config::new("root"), [7; 32], now);
+    actor.booted(now, Vec::new()).unwrap();
+    actor.cancel_self(now, EndReason::Done).unwrap();
+    assert!(actor.accepted(now).is_err());
+    assert_eq!(actor.census().connections, 0);
+}
