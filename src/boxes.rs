@@ -68,8 +68,8 @@ impl Mailbox {
         }
     }
 
-    /// Drops the oldest items, which the overrun policy gave up: at once, as a receiver that does not
-    /// read is what the policy is for.
+    /// Drops the oldest items, which the overrun policy gave up: at once, as a receiver that does
+    /// not read is what the policy is for.
     pub(crate) fn drop_oldest(&mut self, count: u32) {
         for _ in 0..count {
             if self.take_one().is_none() {

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::process::ExitCode;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::{ambient, init};
 
 /// Runs a program: as the child it was spawned as, or as itself.
@@ -32,9 +32,5 @@ where
 fn interrupted(output: &dyn Any) -> Option<i32> {
     let unit = output.downcast_ref::<Result<()>>().map(|result| result.as_ref().err());
     let code = output.downcast_ref::<Result<ExitCode>>().map(|result| result.as_ref().err());
-    let error = unit.or(code)??;
-    error.leaves().into_iter().find_map(|error| match error {
-        Error::Interrupted { signal } => Some(*signal),
-        _ => None,
-    })
+    unit.or(code)??.interrupted()
 }

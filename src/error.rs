@@ -324,6 +324,15 @@ impl Error {
         }
     }
 
+    /// The signal that asked the program to end, when this is about that. A shell expects an exit
+    /// code of 128 and that number.
+    pub fn interrupted(&self) -> Option<i32> {
+        self.leaves().into_iter().find_map(|error| match error {
+            Error::Interrupted { signal } => Some(*signal),
+            _ => None,
+        })
+    }
+
     /// The errors in it: itself, or the members of the group.
     pub fn leaves(&self) -> Vec<&Error> {
         match self {

@@ -1,7 +1,7 @@
 //! The tree's registry: names to addresses, kept by the registrar alone.
 //!
 //! # Invariants
-//! R1  A record that came over a lease connection goes when that connection goes.   (protocol §6.6)
+//! R1  A record that came over a lease connection goes when that connection goes.  (protocol §6.6)
 //! R2  Only its owner changes a record. A report that nobody answers there drops a base peer's,
 //!     and never a leased one.                                                        (§6.6)
 //! R3  Every waiter is answered once, or its connection is gone.                      (§6.6)
@@ -131,8 +131,8 @@ impl Registry {
         self.records.retain(|_, r| !r.addrs.is_empty());
     }
 
-    /// Drops a record. Not there is fine. One that is leased is not dropped by the name alone, which
-    /// anybody can claim.
+    /// Drops a record. Not there is fine. One that is leased is not dropped by the name alone,
+    /// which anybody can claim.
     pub(crate) fn unregister(
         &mut self,
         uid: &Uid,

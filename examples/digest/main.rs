@@ -56,16 +56,15 @@ async fn digest(options: &Options) -> ExitCode {
 
 /// How the program ends on an error, which it tells unless the user knows it already.
 fn exit_code(error: &Error) -> ExitCode {
-    for leaf in error.leaves() {
-        match leaf {
-            // What a shell expects of a program that a signal ended: 130 for a Ctrl-C.
-            Error::Interrupted { signal } => {
-                return ExitCode::from(u8::try_from(128 + signal).unwrap_or(1));
-            }
-            // Nobody reads on: `digest PATH | head`.
-            Error::Io(error) if error.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
-            _ => {}
-        }
+    if let Some(signal) = error.interrupted() {
+        // What a shell expects of a program that a signal ended: 130 for a Ctrl-C.
+        return ExitCode::from(u8::try_from(128 + signal).unwrap_or(1));
+    }
+    let nobody_reads = |leaf: &&Error| {
+        matches!(leaf, Error::Io(error) if error.kind() == ErrorKind::BrokenPipe)
+    };
+    if error.leaves().iter().any(nobody_reads) {
+        return ExitCode::SUCCESS; // `digest PATH | head`
     }
     output::complain(&error.to_string());
     ExitCode::FAILURE

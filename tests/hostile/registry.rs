@@ -77,7 +77,7 @@ fn pretend(root: &Target, worker_pid: u32) {
         refused(&mut impostor, Request::Unregister { uid: uid.clone() });
         refused(&mut impostor, Request::Register { uid: uid.clone(), addr: address("/tmp/x") });
         drop(impostor);
-        assert_eq!(find(&mut witness, "worker"), [addr.clone()]);
+        assert_eq!(find(&mut witness, "worker"), std::slice::from_ref(&addr));
     }
 }
 

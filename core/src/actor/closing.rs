@@ -210,8 +210,8 @@ impl Actor {
         }
     }
 
-    /// A peer's closing connection is dropped by then, if it was to have longer. (Our parent gets our
-    /// last words while it lets us live.)
+    /// A peer's closing connection is dropped by then, if it was to have longer. (Our parent gets
+    /// our last words while it lets us live.)
     fn hurry(&mut self, conn: ConnId, until: Instant) {
         let timer = Timer::Unread(conn);
         let is_peer = matches!(self.role(conn), Some(Role::Accepted | Role::Connected));

@@ -101,7 +101,7 @@ fn aid(uid: Uid, opts: &Opts) -> Aid {
     let ext = Extension { version_min: version, version_max: version, features, build: 0 };
     Aid {
         uid,
-        pid: Some(1),
+        pid: Some(opts.get("pid").and_then(|v| v.parse().ok()).unwrap_or(1)),
         is_registrar: None,
         is_probe: opts.contains_key("probe"),
         ext: (!opts.contains_key("base")).then_some(ext),
