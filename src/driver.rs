@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use tractor_core::{ChildId, ConnId, EndReason, Input, Instant, Text};
@@ -18,15 +18,20 @@ use crate::keys::KeyMap;
 use crate::log::{debug, warning};
 use crate::os;
 use crate::ready::Source;
-use crate::shared::{ConnIo, Shared};
+use crate::shared::{ConnIo, Inner, Shared};
 
 mod effects;
+#[cfg(all(test, feature = "smol"))]
+mod tests;
 
 /// Rounds of one turn, before the tasks beside it get theirs: enough to empty a burst.
 const ROUNDS_MAX: usize = 16;
 
 /// Reads of one connection in one round, so that none starves the others.
 const READS_MAX: usize = 8;
+
+/// When so many bytes wait for a peer that keeps asking, its answers are written between the reads.
+const RELIEF_LEN: usize = 256 << 10;
 
 /// Connections accepted in one round: who connects as fast as it can keeps nobody else waiting, and
 /// what the accepted have to say is read before more crowd in.
@@ -213,7 +218,21 @@ impl Driver {
         let now = self.shared.now();
         inner.core.handle_input(now, input);
         inner.drain_events();
+        if go_on && inner.core.outbox_len(conn) >= RELIEF_LEN {
+            self.relieve(inner, conn);
+        }
         Poll::Ready(go_on)
+    }
+
+    /// Tries to write when much waits: the reactor would tell that the socket takes more only after
+    /// this turn, in which much more may be asked for than one write takes. A peer that reads as
+    /// fast as it asks would seem to be one that does not read.
+    fn relieve<'a>(&'a self, mut inner: MutexGuard<'a, Inner>, conn: ConnId) {
+        let Some(io) = inner.conns.get_mut(&conn).filter(|io| !io.broken) else { return };
+        // Set again when the socket is still full.
+        io.want_write = false;
+        inner = self.shared.write_out(inner, conn);
+        inner.drain_events();
     }
 
     /// Writes what waits: a burst's rest, or after the socket was full.

@@ -45,10 +45,10 @@ fn cram(peer: &mut Peer, bytes: &[u8]) -> usize {
     at
 }
 
-/// Grew by less than this since `before`.
+/// Never grew by more than this since `before`.
 #[track_caller]
 fn grew_less(target: &Target, before: u64, max: u64) {
-    let grown = target.memory().saturating_sub(before);
+    let grown = target.peak().saturating_sub(before);
     eprintln!("{}: {} KiB more", target.name, grown >> 10);
     assert!(grown < max, "{grown} bytes more, and {max} are allowed");
 }
@@ -193,7 +193,6 @@ async fn endless_credit_is_not_endless_memory() -> Result<()> {
 #[tractor::test(timeout = 60)]
 async fn answers_that_nobody_reads_are_bounded() -> Result<()> {
     let attack = |root: &Target| {
-        let before = root.memory();
         // Records make the list long.
         let mut records: Vec<Peer> = (0..100).map(|_| Peer::meet(&root.path)).collect();
         for (n, peer) in records.iter_mut().enumerate() {
@@ -205,8 +204,9 @@ async fn answers_that_nobody_reads_are_bounded() -> Result<()> {
         let bytes =
             frames(&deaf, 50_000, |n| vec![deaf.request_msg(&cid(&format!("{n}")), Request::List)]);
         let taken = cram(&mut deaf, &bytes);
-        assert!(taken < bytes.len(), "questions for a gigabyte were taken");
-        grew_less(root, before, 128 << 20);
+        // Memory says nothing here, as the root is in this process; but what was taken is what the
+        // socket holds, and the questions for 16 MiB, of which a few hundred bytes ask for one.
+        assert!(taken < 1 << 20, "questions for {taken} bytes were taken");
         Peer::meet(&root.path).still_serves();
     };
     besieged(move |targets| attack(&targets.root)).await?;

@@ -210,7 +210,7 @@ async fn claimed_length_costs_no_memory() -> Result<()> {
             .collect();
         let mut witness = Peer::meet(&target.path);
         witness.still_serves();
-        let grown = target.memory().saturating_sub(before);
+        let grown = target.peak().saturating_sub(before);
         eprintln!("{}: {} KiB more", target.name, grown >> 10);
         assert!(grown < 24 << 20, "{grown} bytes for 50 claims of 16 MiB");
         drop(claims);
