@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -25,7 +25,8 @@ pub(super) type Cleanup = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 pub(crate) struct Root {
     executor: Arc<dyn Executor>,
     /// How long a cancelled scope waits for the holds inside it.
-    budget: Duration,
+    /// In nanoseconds: it only grows.
+    budget: AtomicU64,
     reaper: Mutex<Reaper>,
     lost: AtomicUsize,
 }
@@ -40,6 +41,7 @@ impl Root {
     /// A root whose scopes use the timers of `executor`. `budget` bounds every teardown.
     pub(crate) fn new(executor: Arc<dyn Executor>, budget: Duration) -> Arc<Self> {
         let (reaper, lost) = (Mutex::default(), AtomicUsize::new(0));
+        let budget = AtomicU64::new(nanos(budget));
         Arc::new(Self { executor, budget, reaper, lost })
     }
 
@@ -95,8 +97,13 @@ impl Root {
         self.lock().running
     }
 
+    /// A teardown in this tree may take this long: a child was given more than the rest.
+    pub(crate) fn raise_budget(&self, budget: Duration) {
+        self.budget.fetch_max(nanos(budget), SeqCst);
+    }
+
     pub(crate) fn budget(&self) -> Duration {
-        self.budget
+        Duration::from_nanos(self.budget.load(SeqCst))
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -123,7 +130,7 @@ impl Root {
     /// which is not restarted.
     pub(super) fn reap(self: &Arc<Self>, cleanup: Cleanup, until: Option<Duration>) {
         let now = self.now();
-        let until = until.unwrap_or_else(|| now.saturating_add(self.budget));
+        let until = until.unwrap_or_else(|| now.saturating_add(self.budget()));
         if until <= now {
             return Self::count_lost(Some(self), "the teardown budget is over");
         }
@@ -206,9 +213,14 @@ impl fmt::Debug for Root {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Root")
             .field("executor", &self.executor)
-            .field("budget", &self.budget)
+            .field("budget", &self.budget())
             .field("lost", &self.lost())
             .field("reaping", &self.reaping())
             .finish()
     }
+}
+
+/// 584 years fit.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
