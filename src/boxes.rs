@@ -128,6 +128,8 @@ pub(crate) struct ChildBox {
     pub(crate) plan: Option<os::ChildSpec>,
     /// The one task it was made for: kept here, so that dropping its handle does not cancel it.
     pub(crate) main: Option<Arc<Dialog>>,
+    /// What its one task failed of, when it is isolated.
+    pub(crate) main_error: Option<Box<tractor_core::msg::RemoteError>>,
     /// Somebody waits for it to become ready.
     pub(crate) starting: bool,
     /// To be cancelled once that somebody has seen how it failed.

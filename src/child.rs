@@ -52,7 +52,7 @@ fn boot(link: os::ChildLink) -> Result<(Arc<Shared>, Driver)> {
         child_args: ambient::test_args().unwrap_or_default(),
         ..Settings::default()
     };
-    let shared = Shared::new(Parts { config, executor, transports, settings });
+    let shared = Shared::new(Parts { config, executor, transports, scopes: None, settings });
     current::register(&shared);
     let mut driver = Driver::new(shared.clone());
     let stream = uds::from_fd(shared.executor.as_ref(), link.link, crate::LINK_SOCKETPAIR)?;

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -15,7 +16,7 @@ use tractor_transports::{Listener, Stream};
 
 use crate::current::Identity;
 use crate::keys::KeyMap;
-use crate::log::{debug, warning};
+use crate::log::{debug, error, warning};
 use crate::os;
 use crate::ready::Source;
 use crate::shared::{ConnIo, Inner, Shared};
@@ -438,7 +439,15 @@ impl Future for Running {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let done = self.0.turn(cx);
+        let turn = catch_unwind(AssertUnwindSafe(|| self.0.turn(cx)));
+        let done = turn.unwrap_or_else(|panic| {
+            // A logger or a waker of the program's, or a bug of ours. Nobody drives this actor any
+            // more: it ends here, with its processes, which die with their handles.
+            let report = crate::panics::report(panic);
+            error!("tractor::runtime", "the driver panicked: {}", report.message);
+            self.0.shared.give_up();
+            Poll::Ready(())
+        });
         if done.is_ready() {
             let wakers = {
                 let mut inner = self.0.shared.lock();

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use crate::error::Result;
-use crate::{ambient, init};
+use crate::{ambient, init, scope};
 
 /// Runs a program: as the child it was spawned as, or as itself.
 ///
@@ -19,7 +19,8 @@ where
     ambient::set_main();
     let executor = init::executor(executor)
         .unwrap_or_else(|| panic!("the executor `{executor}` needs the feature of that name"));
-    let output = init::block_on(executor.as_ref(), body());
+    let scopes = scope::Root::new(executor.clone(), scope::DEFAULT_BUDGET);
+    let output = init::block_on(executor.as_ref(), scopes.run_all(body()));
     if let Some(signal) = interrupted(&output) {
         // What a shell expects of a program that a signal ended.
         std::process::exit(128 + signal);

@@ -235,6 +235,10 @@ where
     let actor = Actor { shared: shared.clone() };
     let task = async { body(actor).await };
     let guarded = scope::guarded(&block, task, |ended| leave(owner, ended), Error::is_news);
+    if scope::current_root().is_some() {
+        // Part of the caller's tree of scopes: what cancels that waits for us.
+        return identity.scope(guarded).await;
+    }
     let top = CancelScope::new();
     let tree = shared.scopes.run(&top, guarded);
     identity.scope(tree).await.unwrap_or(Err(Error::Cancelled))
@@ -259,7 +263,8 @@ fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, os::TreeDir)> {
     };
     let transports: Vec<Arc<dyn Transport>> = vec![Arc::new(uds::Uds::new())];
     let table = Table::build(config.modules.iter().map(Module::name), &config.exposed)?;
-    let shared = Shared::new(Parts { config: core, executor, transports, settings });
+    let scopes = scope::current_root();
+    let shared = Shared::new(Parts { config: core, executor, transports, scopes, settings });
     shared.use_table(table);
     let mut driver = Driver::new(shared.clone());
     let addrs = listen(&shared, &config, &tree_dir)?;

@@ -88,6 +88,8 @@ pub(crate) struct Inner {
     after: After,
     pub(crate) table: Arc<Table>,
     pub(crate) deferred: Vec<Box<dyn FnOnce() + Send>>,
+    /// The root of the actor's scopes, to be told of a larger budget.
+    scopes: Arc<scope::Root>,
 }
 
 /// One actor of this process.
@@ -161,14 +163,19 @@ pub(crate) struct Parts {
     pub(crate) config: tractor_core::Config,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) transports: Vec<Arc<dyn Transport>>,
+    /// The tree of scopes that it runs in, when there is one already.
+    pub(crate) scopes: Option<Arc<scope::Root>>,
     pub(crate) settings: Settings,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Arc<Shared> {
-        let Parts { config, executor, transports, settings } = parts;
+        let Parts { config, executor, transports, scopes, settings } = parts;
         let now = Instant::from_epoch(executor.now());
         let budget = config.teardown_budget;
+        let own = || scope::Root::new(executor.clone(), budget);
+        let scopes = scopes.unwrap_or_else(own);
+        scopes.raise_budget(budget);
         let core = Actor::new(config, seed(), now);
         let uid = core.uid().clone();
         let inner = Inner {
@@ -195,10 +202,11 @@ impl Shared {
             after: After::default(),
             table: Arc::default(),
             deferred: Vec::new(),
+            scopes: scopes.clone(),
         };
         Arc::new(Shared {
             inner: Mutex::new(inner),
-            scopes: scope::Root::new(executor.clone(), budget),
+            scopes,
             executor,
             transports,
             ready: Ready::new(),
@@ -236,6 +244,28 @@ impl Shared {
         self.lock().listeners.push(listener);
         self.ready.wake_driver();
         Ok(bound)
+    }
+
+    /// The driver is gone for good: whoever waits here is told that the actor has ended.
+    pub(crate) fn give_up(&self) {
+        let mut inner = self.lock();
+        inner.ended = true;
+        inner.conns.clear();
+        let mut wakers = inner.conn_wakers.take();
+        for nursery in inner.nurseries.values_mut() {
+            nursery.closed = true;
+            wakers.extend(nursery.wakers.take());
+        }
+        for mailbox in inner.mailboxes.values_mut() {
+            mailbox.outcome.get_or_insert(Err(crate::error::Error::Cancelled));
+            wakers.extend(mailbox.wakers.take());
+        }
+        let children = inner.children.drain().map(|(_, child)| child).collect::<Vec<_>>();
+        let body = inner.body.clone();
+        drop(inner);
+        drop(children);
+        body.into_iter().for_each(|body| body.cancel());
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// The log level for children that are given none.

@@ -10,7 +10,7 @@ use tractor_executors::Executor;
 use crate::ambient::{self, WithRoot};
 use crate::root::{RootConfig, over};
 use crate::shared::Shared;
-use crate::{current, init, os};
+use crate::{current, init, os, scope};
 
 /// One test, as the macro knows it.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,8 @@ pub fn run_test<F: Future>(spec: TestSpec, body: impl FnOnce() -> F) -> F::Outpu
     config.opened = Some(opened.clone());
     let limit = Limit { executor: executor.clone(), spec };
     let test = async {
-        let output = WithRoot::new(config, body()).await;
+        let scopes = scope::Root::new(executor.clone(), scope::DEFAULT_BUDGET);
+        let output = WithRoot::new(config, scopes.run_all(body())).await;
         settle(&opened).await;
         output
     };

@@ -60,9 +60,8 @@ fn exit_code(error: &Error) -> ExitCode {
         // What a shell expects of a program that a signal ended: 130 for a Ctrl-C.
         return ExitCode::from(u8::try_from(128 + signal).unwrap_or(1));
     }
-    let nobody_reads = |leaf: &&Error| {
-        matches!(leaf, Error::Io(error) if error.kind() == ErrorKind::BrokenPipe)
-    };
+    let nobody_reads =
+        |leaf: &&Error| matches!(leaf, Error::Io(error) if error.kind() == ErrorKind::BrokenPipe);
     if error.leaves().iter().any(nobody_reads) {
         return ExitCode::SUCCESS; // `digest PATH | head`
     }

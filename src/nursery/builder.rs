@@ -231,6 +231,9 @@ impl ActorBuilder {
     /// Gives the core the order, and the driver the plan.
     fn spawn(self) -> Result<Starting> {
         let ActorNursery { shared, id, .. } = self.nursery.clone();
+        if let Some(budget) = self.teardown {
+            shared.scopes.raise_budget(budget);
+        }
         let config = ChildConfig {
             name: self.name.clone(),
             isolated: self.isolated,
@@ -248,6 +251,7 @@ impl ActorBuilder {
                 process: None,
                 plan,
                 main: None,
+                main_error: None,
                 starting: true,
                 then_cancel: None,
                 ready: false,

@@ -4,8 +4,8 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -20,6 +20,9 @@ use crate::error::Result;
 
 /// A cleanup that owns all it needs, so that it can outlive its frame.
 pub(super) type Cleanup = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// What a tree of scopes gets to end when nobody chose anything else.
+pub(crate) const DEFAULT_BUDGET: Duration = Duration::from_millis(2500);
 
 /// One per actor, inherited by every scope below.
 pub(crate) struct Root {
@@ -66,6 +69,14 @@ impl Root {
             }
             value
         }
+    }
+
+    /// Runs a whole program in a tree of its own: its timers are there from the first line, and it
+    /// ends when no cleanup is left.
+    pub(crate) async fn run_all<F: Future>(self: Arc<Self>, body: F) -> F::Output {
+        let output = self.run(&CancelScope::new(), body).await;
+        self.idle().await;
+        output.expect("nobody else has the scope, so nobody cancels it")
     }
 
     /// Resolves when no cleanup that was handed over is left.

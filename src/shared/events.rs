@@ -45,6 +45,8 @@ impl Inner {
             }
             Event::Closing { why, budget } => {
                 note!(self, Debug, "tractor::cancel", "this actor ends within {budget:?}: {why:?}");
+                // A parent may have given us more than is usual.
+                self.scopes.raise_budget(budget);
                 self.ending = Some(why);
                 if let Some(body) = self.body.clone() {
                     self.cancel_later(body);
@@ -129,8 +131,13 @@ impl Inner {
             }
             NurseryEvent::Ended { child, end } => self.on_child_ended(nursery, child, end),
             NurseryEvent::MainFailed { child, dialog } => {
-                let isolated = self.children.get(&child).is_some_and(|c| c.isolated);
                 let error = self.outcome(dialog).and_then(Result::err);
+                let isolated = self.children.get(&child).is_some_and(|c| c.isolated);
+                if let Some(child) = self.children.get_mut(&child).filter(|c| c.isolated) {
+                    // Told with the child's end, which follows.
+                    let remote = error.as_ref().and_then(Error::remote);
+                    child.main_error = remote.map(|e| Box::new((*e.0).clone()));
+                }
                 let awaited = self.mailboxes.get(&dialog).is_some_and(|m| m.waiting > 0);
                 if let (Some(error), Some(owner), false) =
                     (error, self.nurseries.get_mut(&nursery), isolated)
@@ -192,11 +199,16 @@ impl Inner {
         let Some(child) = self.children.get_mut(&id) else { return };
         child.ended = true;
         let (isolated, starting) = (child.isolated, child.starting);
+        let failed = failed || (isolated && child.main_error.is_some());
+        let mut end = end;
+        end.error = end.error.or_else(|| child.main_error.take());
         // Also when it was asked to end: a portal that waits for it wants to know how.
         let report = child.fail(end);
         self.after.remains.push(child.remains());
         if let (true, Some(owner)) = (failed, self.nurseries.get_mut(&nursery)) {
             match isolated {
+                // Whoever waits for its start is told there.
+                true if starting => {}
                 true => owner.isolated.push_back(report),
                 false => {
                     owner.failures.push(Error::ActorFailed(report));

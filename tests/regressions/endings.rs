@@ -119,3 +119,49 @@ fn ended_actor_accepts_nobody() {
     assert!(actor.accepted(now).is_err());
     assert_eq!(actor.census().connections, 0);
 }
+
+/// Time limits work outside of any actor, and wait for the tree that they cut.
+#[tractor::test]
+async fn time_limit_around_a_nursery_outside_of_any_actor() {
+    let limit = Duration::from_millis(50);
+    let cut = tractor::scope::move_on_after(
+        limit,
+        open_nursery(async |an| {
+            an.start_actor("daemon").await?;
+            sleep(FOREVER).await
+        }),
+    );
+    assert!(cut.await.is_none());
+    assert!(tractor::current_actor().is_err(), "the tree has ended with the limit");
+}
+
+#[tractor::rpc]
+async fn fail() -> Result<()> {
+    Err(Error::from(tractor::BoxError::from("on purpose")))
+}
+
+/// An isolated child whose one task fails is reported like one that dies.
+#[tractor::test]
+async fn failure_of_an_isolated_task_is_reported() -> Result<()> {
+    open_nursery(async |an| {
+        an.start_actor("worker").isolated().run(fail {}).await?;
+        let failure = an.next_failure().await?;
+        assert_eq!(failure.name(), "worker");
+        assert_eq!(failure.error().unwrap().message(), "on purpose");
+        Ok(())
+    })
+    .await
+}
+
+/// A start that fails is told to whoever asked for it, and not once more as a failure.
+#[tractor::test]
+async fn failed_start_of_an_isolated_child_is_told_once() -> Result<()> {
+    open_nursery(async |an| {
+        let start = an.start_actor("gone").exe("/nonexistent/program").isolated();
+        assert!(matches!(start.await, Err(Error::ActorFailed(_))));
+        let again = tractor::scope::move_on_after(Duration::ZERO, an.next_failure()).await;
+        assert!(again.is_none(), "{again:?}");
+        Ok(())
+    })
+    .await
+}
