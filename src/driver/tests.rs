@@ -57,6 +57,7 @@ fn connected() -> (Arc<Shared>, Arc<Mutex<Driver>>, ConnId) {
     let shared = Shared::new(Parts {
         config: Config::new("root"),
         executor: Arc::new(tractor_executors::smol::Smol::new()),
+        scopes: None,
         transports: Vec::new(),
         settings: crate::shared::Settings::default(),
     });
