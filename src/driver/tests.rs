@@ -1,5 +1,7 @@
 //! Orders of events that need two threads, made by hand.
 
+#![allow(clippy::unwrap_used, reason = "these helpers are test code, which clippy can't see")]
+
 use std::fmt;
 use std::io::IoSlice;
 use std::sync::Mutex;
