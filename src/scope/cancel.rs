@@ -140,7 +140,7 @@ impl fmt::Debug for CancelScope {
 /// Runs `body` for at most `after`. `None`: the time was over first.
 ///
 /// # Panics
-/// When there is no enclosing actor: it is the actor's executor that has timers.
+/// Outside of actors, `#[tractor::main]` and `#[tractor::test]`: their executor has the timers.
 ///
 /// # Cancel safety
 /// As [`CancelScope::run`].
@@ -157,7 +157,7 @@ pub fn move_on_after<F: Future>(
 /// [`Error::TooSlow`].
 ///
 /// # Panics
-/// When there is no enclosing actor: it is the actor's executor that has timers.
+/// Outside of actors, `#[tractor::main]` and `#[tractor::test]`: their executor has the timers.
 ///
 /// # Cancel safety
 /// As [`CancelScope::run`].

@@ -41,7 +41,7 @@ pub async fn checkpoint() -> Result<()> {
 /// has to wait for some cleanup beside us. (Else it just drops us.)
 ///
 /// # Panics
-/// When there is no enclosing actor: it is the actor's executor that has timers.
+/// Outside of actors, `#[tractor::main]` and `#[tractor::test]`: their executor has the timers.
 ///
 /// # Cancel safety
 /// Safe.
