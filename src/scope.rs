@@ -55,8 +55,9 @@
 //! A body that never suspends is not interrupted ([`checkpoint`] helps). While a cancelled scope
 //! waits for a hold, other branches of the same body (`join!`) are still polled: their `tractor`
 //! awaits fail with [`Error::Cancelled`](crate::Error::Cancelled); foreign ones go on. What runs in
-//! somebody else's `spawn` is in no scope. Timeouts need an enclosing actor or one of our macros, and so does the
-//! budget: without one a teardown has no limit. Under `panic = "abort"` a panic is no error.
+//! somebody else's `spawn` is in no scope. Timeouts need an enclosing actor or one of our macros,
+//! and so does the budget: without one a teardown has no limit. Under `panic = "abort"` a panic is
+//! no error.
 
 mod cancel;
 mod children;
