@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use tractor_core::msg::SpawnSpec;
 use tractor_core::msg::codec::RuntimeVars;
@@ -121,6 +122,9 @@ async fn set_up(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<()> {
         .map_err(|e| Error::config(format!("the parent's runtime variables: {e}")))?;
     let level = vars.loglevel.as_ref().map(Text::as_str);
     log::init_child(level);
+    if let Some(budget) = vars.budget_ms {
+        shared.scopes.raise_budget(Duration::from_millis(budget));
+    }
     let modules = spec.enable_modules.iter().map(|(name, _)| name.as_str());
     let table = Table::build(modules, &init::exposed())?;
     shared.use_table(table);

@@ -271,11 +271,13 @@ impl ActorBuilder {
     fn spec(&self, shared: &Shared) -> SpawnSpec {
         let tree = shared.tree.get().cloned().unwrap_or_default();
         let loglevel = self.loglevel.clone().or_else(|| shared.loglevel());
+        let budget = self.teardown.or(shared.settings.teardown);
         let vars = RuntimeVars {
             registry_addrs: tree.registry_addrs.clone(),
             root_mailbox: tree.root_addrs.first().cloned(),
             root_addrs: tree.root_addrs,
             loglevel: loglevel.map(Text::from),
+            budget_ms: budget.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
             ..RuntimeVars::default()
         };
         let mut raw = Vec::new();

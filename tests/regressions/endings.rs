@@ -165,3 +165,34 @@ async fn failed_start_of_an_isolated_child_is_told_once() -> Result<()> {
     })
     .await
 }
+
+#[tractor::context]
+async fn clean_up_slowly(ctx: Context<(), (), ()>, file: String) -> Result<()> {
+    ctx.started(()).await?;
+    let cleanup = async move {
+        sleep(Duration::from_secs(3)).await?;
+        std::fs::write(file, "")?;
+        Ok(())
+    };
+    scope::finally(pending::<Result<()>>(), cleanup).await
+}
+
+/// A child that was given more time to end has it: its cleanups, and the scopes that wait for it.
+#[tractor::test]
+async fn larger_budget_of_a_child_reaches_its_cleanups() -> Result<()> {
+    let file = std::env::temp_dir().join(format!("tractor-budget-{}", std::process::id()));
+    let path = file.display().to_string();
+    let cut = scope::move_on_after(
+        Duration::from_millis(200),
+        open_nursery(async |an| {
+            let start = an.start_actor("slow").enable(tractor::module!());
+            let child = start.teardown(Duration::from_secs(8)).await?;
+            let slow = clean_up_slowly { file: path };
+            child.open_context(slow, async |_, ()| sleep(FOREVER).await).await
+        }),
+    );
+    assert!(cut.await.is_none());
+    let left = std::fs::remove_file(&file);
+    assert!(left.is_ok(), "the cleanup was cut: {left:?}");
+    Ok(())
+}

@@ -127,9 +127,17 @@ impl Actor {
         let overtakes = channel.outbox.is_past(mark);
         let request = Request::CancelTask { target };
         let msg = Msg::Request { cid, uid: self.uid.clone(), request };
-        self.timers.set(Timer::TaskEnd(id), self.now + self.config.teardown_budget);
+        let end = self.now + self.task_budget(conn);
+        self.timers.set(Timer::TaskEnd(id), end);
         // A cancel passes all data, except the `Start` it is about.
         if overtakes { self.push_control(conn, &msg) } else { self.push(conn, &msg) }
+    }
+
+    /// What a cancelled task gets to end there: a child may have been given more than is usual.
+    fn task_budget(&self, conn: ConnId) -> core::time::Duration {
+        let child = self.child_of(conn).and_then(|id| self.children.get(id));
+        let own = child.map_or(core::time::Duration::ZERO, |child| child.budget);
+        self.config.teardown_budget.max(own)
     }
 
     /// The handle of a dialog was dropped: its task is cancelled, and nobody hears of it any more.
