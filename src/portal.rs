@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -172,8 +172,9 @@ impl Portal {
         scope::guarded(&block, task, |ended| leave(&dialog, ended), Error::is_news).await
     }
 
-    /// Asks the actor to end, as a whole, and waits until it said that it will, or is gone.
-    /// Idempotent; an actor that is gone is no error.
+    /// Asks the actor to end, as a whole, and waits until it answered, is gone, or took too
+    /// long to answer: [`wait_closed`](Self::wait_closed) tells when it has ended. A child is ended
+    /// by force if need be; another peer may refuse. Idempotent; one that is gone is no error.
     ///
     /// # Errors
     /// [`Error::Cancelled`].
@@ -193,13 +194,18 @@ impl Portal {
             if answered || inner.core.peer(self.conn).is_none() || self.is_gone(inner) {
                 return Poll::Ready(());
             }
-            inner.conn_wakers.add(waker);
-            if let Some(child) = self.child.and_then(|id| inner.children.get_mut(&id)) {
-                child.wakers.add(waker);
-            }
+            self.register(inner, waker);
             Poll::Pending
         })
         .await
+    }
+
+    /// Leaves the waker where news of the actor will find it.
+    fn register(&self, inner: &mut Inner, waker: &Waker) {
+        inner.conn_wakers.add(waker);
+        if let Some(child) = self.child.and_then(|id| inner.children.get_mut(&id)) {
+            child.wakers.add(waker);
+        }
     }
 
     fn is_gone(&self, inner: &Inner) -> bool {
@@ -222,10 +228,7 @@ impl Portal {
             if self.is_gone(inner) {
                 return Poll::Ready(());
             }
-            inner.conn_wakers.add(waker);
-            if let Some(child) = self.child.and_then(|id| inner.children.get_mut(&id)) {
-                child.wakers.add(waker);
-            }
+            self.register(inner, waker);
             Poll::Pending
         })
         .await

@@ -334,7 +334,8 @@ async fn leave<T>(owner: Owner, ended: Ended<Result<T>>) -> Result<T> {
     }
 }
 
-/// Waits until the driver has closed everything. Bounded by the core's own deadlines.
+/// Waits until the driver has closed everything. Bounded by the core's own deadlines, except for
+/// a process that the kernel can't end although it was killed.
 pub(crate) async fn over(shared: &Arc<Shared>) {
     wait_shielded(shared, |inner, waker| {
         if inner.driver_done {
