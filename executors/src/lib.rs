@@ -9,6 +9,7 @@
 //! | adapter | feature | what it is |
 //! |---|---|---|
 //! | [`smol`] | `smol` (default) | `async-io` and `async-executor`, the parts `smol` is made of |
+//! | [`tokio`] | `tokio` | a tokio runtime, of its own or the program's, of either flavour |
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -19,8 +20,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+#[cfg(any(feature = "smol", feature = "tokio"))]
+mod drive;
 #[cfg(feature = "smol")]
+#[cfg_attr(docsrs, doc(cfg(feature = "smol")))]
 pub mod smol;
+#[cfg(any(feature = "smol", feature = "tokio"))]
+mod timer;
+#[cfg(feature = "tokio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+pub mod tokio;
 
 /// A boxed future that any thread of an executor may run.
 pub type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -59,6 +68,15 @@ pub trait Timer: Debug + Send {
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
+/// One of the two directions of a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Reading from it, or accepting.
+    Read,
+    /// Writing to it, or connecting.
+    Write,
+}
+
 /// The readiness of one descriptor. At most one waker each way is kept: the last one given.
 pub trait Readiness: Debug + Send + Sync {
     /// Ready when a read may make progress.
@@ -73,9 +91,19 @@ pub trait Readiness: Debug + Send + Sync {
     /// When the reactor is gone.
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Tells an edge-triggered reactor that a read would have blocked.
-    fn clear_readable(&self) {}
-
-    /// Tells an edge-triggered reactor that a write would have blocked.
-    fn clear_writable(&self) {}
+    /// Runs `op`, which tries to read or write and does not wait. Every attempt goes through here:
+    /// an edge-triggered reactor learns from `WouldBlock` that the next `poll_*` has to wait, and
+    /// must know what it had told before the attempt. An `op` that has emptied or filled the
+    /// descriptor may keep its result and answer `WouldBlock`, too: that spares the next attempt.
+    ///
+    /// # Errors
+    /// Those of `op`.
+    fn try_io(
+        &self,
+        direction: Direction,
+        op: &mut dyn FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let _ = direction;
+        op()
+    }
 }
