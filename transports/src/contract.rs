@@ -119,8 +119,8 @@ pub fn blocks_then_tells_of_room(executor: &dyn Executor, make: &dyn Fn() -> Pai
     assert!(received[filled..] == rest, "a write that would have blocked left bytes behind");
 }
 
-/// After a shutdown the peer reads what was written, then the end, as often as it asks; nobody can
-/// write any more.
+/// After a shutdown the peer reads what was written, then the end, as often as it asks; writes fail,
+/// the peer's at least once it has heard of it.
 ///
 /// # Panics
 /// When the contract is broken.
@@ -135,12 +135,28 @@ pub fn ends_after_shutdown(executor: &dyn Executor, make: &dyn Fn() -> Pair) {
         for _ in 0..3 {
             assert_eq!(read(&*far, &mut [0; 8]).await.expect("an orderly end"), 0);
         }
-        for (stream, whose) in [(&near, "its own"), (&far, "the peer's")] {
-            let written = stream.try_write(&[IoSlice::new(b"x")]);
-            let error = written.expect_err("a write after the shutdown was taken");
-            assert_ne!(error.kind(), io::ErrorKind::WouldBlock, "{whose} write is to fail");
+        let error = near.try_write(&[IoSlice::new(b"x")]).expect_err("its own write was taken");
+        assert_ne!(error.kind(), io::ErrorKind::WouldBlock, "its own write is to fail");
+        // The peer's fails as soon as it hears that nobody reads, which may take a while.
+        while far.try_write(&[IoSlice::new(b"x")]).is_ok_and(|written| written > 0) {
+            turn().await;
         }
+        let error = far.try_write(&[IoSlice::new(b"x")]).expect_err("a write that fails once");
+        assert_ne!(error.kind(), io::ErrorKind::WouldBlock, "the peer's write is to fail");
     });
+}
+
+/// Lets others have their turn.
+async fn turn() {
+    let mut had = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut had, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A shutdown ends the read that is pending on the same stream.

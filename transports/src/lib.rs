@@ -6,6 +6,7 @@
 //! | transport | what it is |
 //! |---|---|
 //! | [`uds`] | unix domain sockets, and the socketpair between a parent and its child |
+//! | [`tcp`] | TCP |
 //! | [`mem`] | pipes in memory, for tests |
 //!
 //! Who writes another one runs [`contract::all`] over it.
@@ -22,6 +23,8 @@ use tractor_executors::Executor;
 
 pub mod contract;
 pub mod mem;
+mod socket;
+pub mod tcp;
 pub mod uds;
 
 /// A future a transport returns.
@@ -64,7 +67,7 @@ pub trait Stream: Debug + Send + Sync {
     /// Who is at the other end.
     fn peer(&self) -> PeerIdentity;
 
-    /// What kind of link this is: `"socketpair"`, `"uds"`, `"mem"`, ...
+    /// What kind of link this is: `"socketpair"`, `"uds"`, `"tcp"`, `"mem"`, ...
     fn link(&self) -> &'static str;
 }
 

@@ -9,37 +9,30 @@
 //! * The peer's process and user are asked of the kernel once, when the connection is made. What
 //!   follows from them is decided elsewhere, too.
 
-use std::error::Error;
-use std::fmt;
 use std::fs;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net;
+use rustix::io::{Errno, FdFlags};
+use rustix::net::{self, AddressFamily};
 use tractor_core::Address;
-use tractor_executors::{Executor, Readiness, Timer};
+use tractor_executors::Executor;
 
+use crate::socket::listener::SocketListener;
+use crate::socket::{self, at};
 use crate::{BoxFuture, Listener, Stream, Transport};
 
 mod os;
-mod stream;
 
 pub use os::{PATH_LEN_MAX, pair};
-pub use stream::from_fd;
 
 /// Connections the kernel keeps for [`Listener::poll_accept`]; further ones wait in `connect`.
-pub const BACKLOG: i32 = 128;
-
-/// How long a listener rests after an accept that failed for want of descriptors or memory. The
-/// connection stays in the backlog, so without a rest the listener would spin.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+pub const BACKLOG: i32 = socket::listener::BACKLOG;
 
 /// First and longest wait between two attempts at a full backlog. The first is about what one turn
 /// of a busy listener takes; the longest keeps a crowd of waiting clients cheap.
@@ -92,7 +85,7 @@ impl Transport for Uds {
     ) -> io::Result<Box<dyn Listener>> {
         let path = path_of(addr)?;
         let listener = UdsListener::bind(executor, addr, &path);
-        Ok(Box::new(listener.map_err(|error| at_path("bind", &path, error))?))
+        Ok(Box::new(listener.map_err(|error| at("bind", &path, error))?))
     }
 
     fn connect(
@@ -105,7 +98,7 @@ impl Transport for Uds {
         Box::pin(async move {
             let path = path?;
             let stream = connect(&*executor, &path, wait_max).await;
-            stream.map_err(|error| at_path("connect to", &path, error))
+            stream.map_err(|error| at("connect to", &path, error))
         })
     }
 }
@@ -117,13 +110,13 @@ async fn connect(
     wait_max: Duration,
 ) -> io::Result<Box<dyn Stream>> {
     let name = os::socket_name(path)?;
-    let fd = os::socket()?;
+    let fd = socket::os::socket(AddressFamily::UNIX)?;
     let give_up = executor.now() + wait_max;
     let (mut wait, wait_longest) = CONNECT_RETRY;
     let mut timer = None;
     loop {
         match net::connect(&fd, &name) {
-            Ok(()) | Err(Errno::ISCONN) => return stream::connected(executor, fd, LINK),
+            Ok(()) | Err(Errno::ISCONN) => return connected(executor, fd, LINK),
             Err(Errno::INTR) => continue,
             // Linux answers this, and only this, when the backlog is full. The socket stays usable.
             Err(Errno::AGAIN) => {}
@@ -148,86 +141,59 @@ async fn connect(
 struct UdsListener {
     /// First, for fields are dropped in this order and the file must go before the socket.
     _file: SocketFile,
-    /// Watches what was accepted, and gives the timer to rest with.
-    executor: Arc<dyn Executor>,
-    fd: Arc<OwnedFd>,
-    readiness: Box<dyn Readiness>,
-    /// False once an accept found nothing: wait for readiness first.
-    maybe_ready: AtomicBool,
-    /// There while the listener rests after a failed accept.
-    rest: Mutex<Option<Box<dyn Timer>>>,
+    socket: SocketListener,
     addr: Address,
 }
 
 impl UdsListener {
     fn bind(executor: &Arc<dyn Executor>, addr: &Address, path: &str) -> io::Result<Self> {
         let name = os::socket_name(path)?;
-        let fd = os::socket()?;
+        let fd = socket::os::socket(AddressFamily::UNIX)?;
         // Before the bind, so that there is no moment in which the file is open to others.
         os::make_private_before_bind(&fd)?;
         net::bind(&fd, &name)?;
         let file = SocketFile::made_by_bind(path)?;
         os::make_private_after_bind(path)?;
-        net::listen(&fd, BACKLOG)?;
-        let fd = Arc::new(fd);
-        Ok(Self {
-            _file: file,
-            executor: Arc::clone(executor),
-            readiness: executor.watch(Arc::clone(&fd))?,
-            fd,
-            maybe_ready: AtomicBool::new(true),
-            rest: Mutex::new(None),
-            addr: addr.clone(),
-        })
-    }
-
-    /// Ready when the rest after a failed accept, if there was one, is over.
-    fn poll_rested(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(timer) = &mut *rest {
-            ready!(timer.poll_expired(cx));
-            *rest = None;
-        }
-        Poll::Ready(())
-    }
-
-    /// Rests, except after an error that took its connection off the backlog.
-    fn failed(&self, error: io::Error) -> io::Error {
-        if error.kind() != io::ErrorKind::ConnectionAborted {
-            let mut timer = self.executor.timer();
-            timer.set(Some(self.executor.now() + ACCEPT_REST));
-            *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(timer);
-        }
-        error
+        let socket =
+            SocketListener::new(executor, fd, |executor, fd| connected(executor, fd, LINK))?;
+        Ok(Self { _file: file, socket, addr: addr.clone() })
     }
 }
 
 impl Listener for UdsListener {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Box<dyn Stream>>> {
-        ready!(self.poll_rested(cx));
-        loop {
-            if !self.maybe_ready.load(Ordering::Relaxed) {
-                ready!(self.readiness.poll_readable(cx)).map_err(|error| self.failed(error))?;
-                self.maybe_ready.store(true, Ordering::Relaxed);
-            }
-            match os::accept(&self.fd) {
-                Ok(fd) => {
-                    let stream = stream::connected(&*self.executor, fd, LINK);
-                    return Poll::Ready(stream.map_err(|error| self.failed(error)));
-                }
-                Err(Errno::AGAIN) => {
-                    self.maybe_ready.store(false, Ordering::Relaxed);
-                    self.readiness.clear_readable();
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Poll::Ready(Err(self.failed(error.into()))),
-            }
-        }
+        self.socket.poll_accept(cx)
     }
 
     fn local_addr(&self) -> Address {
         self.addr.clone()
     }
+}
+
+/// A stream over a connected unix stream socket: one end of a [`pair`], or what a parent handed
+/// over. The descriptor is made non-blocking and closed on exec.
+///
+/// `link` is what [`Stream::link`] answers.
+///
+/// # Errors
+/// When `fd` is no unix socket, or the executor can't watch it.
+pub fn from_fd(
+    executor: &dyn Executor,
+    fd: OwnedFd,
+    link: &'static str,
+) -> io::Result<Box<dyn Stream>> {
+    rustix::io::fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
+    connected(executor, fd, link)
+}
+
+/// As [`from_fd`], of a descriptor that this transport made closed on exec.
+fn connected(
+    executor: &dyn Executor,
+    fd: OwnedFd,
+    link: &'static str,
+) -> io::Result<Box<dyn Stream>> {
+    let peer = socket::os::peer(&fd)?;
+    socket::stream::connected(executor, fd, peer, link)
 }
 
 /// The file that a bind made; removed on drop if it is still that one.
@@ -263,28 +229,4 @@ fn path_of(addr: &Address) -> io::Result<String> {
     addr.uds_path().ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("{addr} is no unix domain socket"))
     })
-}
-
-/// What failed at which path. The system's error is its source.
-#[derive(Debug)]
-struct PathError {
-    doing: &'static str,
-    path: String,
-    source: io::Error,
-}
-
-fn at_path(doing: &'static str, path: &str, source: io::Error) -> io::Error {
-    io::Error::new(source.kind(), PathError { doing, path: path.to_owned(), source })
-}
-
-impl fmt::Display for PathError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "can't {} {}: {}", self.doing, self.path, self.source)
-    }
-}
-
-impl Error for PathError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
-    }
 }

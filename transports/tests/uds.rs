@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 use rustix::io::FdFlags;
 use tractor_core::Address;
 use tractor_executors::smol::Smol;
-use tractor_executors::{BoxFuture, Executor, Readiness, Timer};
+use tractor_executors::{BoxFuture, Direction, Executor, Readiness, Timer};
 use tractor_transports::uds::{self, PATH_LEN_MAX, Uds};
 use tractor_transports::{Listener, Stream, Transport as _, contract};
 
@@ -333,12 +333,21 @@ impl Readiness for SpyReadiness {
         self.readiness.poll_writable(cx)
     }
 
-    fn clear_readable(&self) {
-        self.empty_reads.fetch_add(1, Ordering::SeqCst);
-        self.readiness.clear_readable();
-    }
-
-    fn clear_writable(&self) {
-        self.readiness.clear_writable();
+    fn try_io(
+        &self,
+        direction: Direction,
+        op: &mut dyn FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut tried = 0;
+        let result = self.readiness.try_io(direction, &mut || {
+            tried += 1;
+            op()
+        });
+        assert_eq!(tried, 1, "an attempt is one attempt");
+        let empty = result.as_ref().is_err_and(|e| e.raw_os_error().is_some());
+        if empty && direction == Direction::Read {
+            self.empty_reads.fetch_add(1, Ordering::SeqCst);
+        }
+        result
     }
 }
