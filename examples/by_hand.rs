@@ -16,7 +16,7 @@
 
 use tractor_core::error::Misuse;
 use tractor_core::msg::{FuncType, SpawnSpec};
-use tractor_core::supervise::{ChildConfig, ExitStatus};
+use tractor_core::supervise::{ChildConfig, ExitStatus, Link};
 use tractor_core::{
     Actor, Call, ChildId, Config, ConnId, DialogEvent, DialogId, Effect, Event, Input, Instant,
     NurseryEvent, Outcome, Output, OverrunPolicy, Payload,
@@ -34,7 +34,13 @@ fn main() -> Result<(), Misuse> {
         reg_addrs: Vec::new(),
         bind_addrs: None,
     };
-    let config = ChildConfig { name: "child".into(), isolated: false, budget: None, spec };
+    let config = ChildConfig {
+        name: "child".into(),
+        isolated: false,
+        budget: None,
+        spec,
+        link: Link::Handed,
+    };
     let (_, link) = world.parent.actor.spawn(world.now, nursery, config)?;
     world.parent.conn = Some(link);
     world.run();

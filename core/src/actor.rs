@@ -328,17 +328,18 @@ impl Actor {
         let config = &self.config;
         let conn = self.channels.insert_with(|_| Channel::new(role, config));
         self.timers.set(Timer::Handshake(conn), handshake_deadline(self.now, config));
-        let aid = self.aid();
+        let aid = self.aid(role);
         self.push_control(conn, &Msg::Aid(aid));
         conn
     }
 
-    fn aid(&self) -> Aid {
+    fn aid(&self, role: Role) -> Aid {
         let extension = Extension {
             version_min: 1,
             version_max: 1,
             features: self.config.features,
             build: self.config.build,
+            token: self.config.token.filter(|_| role == Role::ToParent),
         };
         Aid {
             uid: self.uid.clone(),

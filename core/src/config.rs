@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use alloc::string::String;
 
-use crate::msg::Features;
+use crate::msg::{Features, Token};
 
 /// Who may end this actor by a cancel request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Config {
     pub uuid: Option<String>,
     /// The process id that goes into the handshake.
     pub pid: u64,
+    /// What it shows its parent when it connects back.
+    pub token: Option<Token>,
     /// Whether this actor keeps the tree's registry.
     pub is_registrar: bool,
     /// What it can do beyond the base protocol.
@@ -97,6 +99,7 @@ impl Config {
             name: name.into(),
             uuid: None,
             pid: 0,
+            token: None,
             is_registrar: false,
             features: Features::ALL,
             build: 0,

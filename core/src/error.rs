@@ -113,6 +113,9 @@ pub enum Violation {
     UidTaken,
     /// A child's `Aid` names somebody else than the one that was spawned (§7.1).
     ForeignUid,
+    /// An `Aid` with the uid of a child that is awaited, without its token; or with a token, and
+    /// nobody is awaited with that (§7.2).
+    WrongToken,
     /// `Start` names another asker than the handshake did (§6.1).
     ForeignAsker,
     /// `SpawnSpec` or `Ready` on a link that is not a parent's or child's (§7).
@@ -149,6 +152,7 @@ impl fmt::Display for Violation {
             Violation::HandshakeCrowded => f.write_str("the handshake's place was needed"),
             Violation::UidTaken => f.write_str("the uid belongs to another process"),
             Violation::ForeignUid => f.write_str("the child's Aid is not the spawned child's"),
+            Violation::WrongToken => f.write_str("no child is awaited with this uid and token"),
             Violation::ForeignAsker => f.write_str("Start.uid is not the peer's"),
             Violation::NotALink => f.write_str("a parent-child message on another connection"),
             Violation::NotNegotiated => f.write_str("a message that was not negotiated"),

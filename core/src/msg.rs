@@ -49,6 +49,25 @@ impl Features {
     }
 }
 
+/// Shown by a child that connects back to its parent, which made it for that child alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Token(pub [u8; 16]);
+
+impl Token {
+    /// Whether both are the same, in a time that does not depend on where they differ.
+    pub fn is(&self, other: &Token) -> bool {
+        let bytes = self.0.iter().zip(other.0);
+        bytes.fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+    }
+}
+
+/// A secret: not to be read off a log.
+impl core::fmt::Debug for Token {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
 /// The versions of the extended protocol that one side speaks, in [`Aid`]'s extra field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extension {
@@ -60,6 +79,8 @@ pub struct Extension {
     pub features: Features,
     /// An id of the program's build: equal ids mean the same binary.
     pub build: u64,
+    /// Present when a child connects back to its parent (`docs/protocol.md` §7.2).
+    pub token: Option<Token>,
 }
 
 /// Who is speaking: the first message each way on every connection.

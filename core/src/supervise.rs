@@ -19,7 +19,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::id::{ChildId, ConnId, DialogId, NurseryId, Uid};
-use crate::msg::{RemoteError, SpawnSpec};
+use crate::msg::{RemoteError, SpawnSpec, Token};
 
 pub mod table;
 
@@ -88,6 +88,16 @@ pub struct ChildEnd {
     pub error: Option<Box<RemoteError>>,
 }
 
+/// How a child comes to the link to its parent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Link {
+    /// It is born with it: the driver attaches our end.
+    #[default]
+    Handed,
+    /// It connects back to an address of ours, and shows this token.
+    ConnectBack(Token),
+}
+
 /// What a child is to be.
 #[derive(Clone, Debug)]
 pub struct ChildConfig {
@@ -99,12 +109,17 @@ pub struct ChildConfig {
     pub budget: Option<Duration>,
     /// What it is told first.
     pub spec: SpawnSpec,
+    /// How it comes to its link.
+    pub link: Link,
 }
 
 #[derive(Debug)]
 pub(crate) struct Child {
     pub(crate) uid: Uid,
+    /// Its link. Until a child has connected back, a connection that nothing is attached to.
     pub(crate) conn: ConnId,
+    /// What it must show when it connects back, and be told then; until it did.
+    pub(crate) awaited: Option<Box<(Token, SpawnSpec)>>,
     pub(crate) nursery: NurseryId,
     pub(crate) isolated: bool,
     pub(crate) budget: Duration,
@@ -128,6 +143,7 @@ impl Child {
         Child {
             uid,
             conn,
+            awaited: None,
             nursery,
             isolated: false,
             budget,
@@ -155,6 +171,11 @@ impl Child {
             self.lived_until = next;
         }
         true
+    }
+
+    /// Whether it is to connect back, and shows what it must.
+    pub(crate) fn awaits(&self, shown: &Token) -> bool {
+        self.awaited.as_ref().is_some_and(|awaited| awaited.0.is(shown))
     }
 
     /// Whether its end can be reported (P2).

@@ -75,7 +75,7 @@ impl Peer {
     }
 
     pub(crate) fn aid(&self, features: Features) -> Aid {
-        let ext = Extension { version_min: 1, version_max: 1, features, build: 0 };
+        let ext = Extension { version_min: 1, version_max: 1, features, build: 0, token: None };
         Aid {
             uid: self.uid.clone(),
             pid: Some(u64::from(self.pid)),

@@ -1,5 +1,6 @@
 //! Nurseries and children.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -7,12 +8,12 @@ use core::time::Duration;
 use super::{Actor, Timer};
 use crate::cancel::plain_error;
 use crate::channel::Role;
-use crate::error::Misuse;
+use crate::error::{Misuse, Violation};
 use crate::id::{ChildId, ConnId, DialogId, NurseryId, Text, Uid};
 use crate::msg::Msg;
 use crate::output::{CloseReason, Effect, NurseryEvent, Signal};
 use crate::supervise::table::Fact;
-use crate::supervise::{Child, ChildConfig, ChildPhase, ExitStatus, Nursery, NurseryPhase};
+use crate::supervise::{Child, ChildConfig, ChildPhase, ExitStatus, Link, Nursery, NurseryPhase};
 use crate::time::Instant;
 
 impl Actor {
@@ -59,9 +60,16 @@ impl Actor {
         }
         // The spawn race has its own deadline: `Boot` covers the handshake too.
         self.timers.clear(Timer::Handshake(conn));
-        self.push_control(conn, &Msg::SpawnSpec(config.spec));
+        let awaited = match config.link {
+            Link::ConnectBack(token) => Some(Box::new((token, config.spec))),
+            Link::Handed => {
+                self.push_control(conn, &Msg::SpawnSpec(config.spec));
+                None
+            }
+        };
         let child = self.children.insert_with(|_| Child {
             isolated: config.isolated,
+            awaited,
             ..Child::new(uid, conn, nursery, budget)
         });
         if let Some(channel) = self.channels.get_mut(conn) {
@@ -137,6 +145,38 @@ impl Actor {
         }
     }
 
+    /// A peer introduced itself. When it is a child of ours that connects back, the connection it
+    /// came by becomes its link (`docs/protocol.md` §7.2).
+    pub(super) fn adopt(&mut self, conn: ConnId) -> Result<(), Violation> {
+        let Some(channel) = self.channels.get(conn).filter(|c| c.role == Role::Accepted) else {
+            return Ok(());
+        };
+        let Some(aid) = &channel.peer else { return Ok(()) };
+        let shown = aid.ext.and_then(|ext| ext.token);
+        let is_meant = |child: &Child| child.awaited.is_some() && child.uid == aid.uid;
+        let found = self.children.iter().find(|(_, child)| is_meant(child));
+        let proven = found.zip(shown).filter(|((_, child), shown)| child.awaits(shown));
+        match (proven.map(|((id, _), _)| id), found.is_none() && shown.is_none()) {
+            (Some(id), _) => self.relink(id, conn),
+            (None, true) => {}
+            (None, false) => return Err(Violation::WrongToken),
+        }
+        Ok(())
+    }
+
+    /// The child is told over this connection what it is to be, and has it as its link.
+    fn relink(&mut self, id: ChildId, conn: ConnId) {
+        let Some(child) = self.children.get_mut(id) else { return };
+        let Some(awaited) = child.awaited.take() else { return };
+        let unused = core::mem::replace(&mut child.conn, conn);
+        self.channels.remove(unused);
+        if let Some(channel) = self.channels.get_mut(conn) {
+            channel.role = Role::ToChild;
+            channel.child = Some(id);
+        }
+        self.push_control(conn, &Msg::SpawnSpec(awaited.1));
+    }
+
     // The world's facts about children.
 
     pub(super) fn on_spawned(&mut self, id: ChildId, pid: u32) {
@@ -167,7 +207,7 @@ impl Actor {
     pub(super) fn on_spawn_failed(&mut self, id: ChildId, why: Text) {
         let error = plain_error(&self.uid, "SpawnError", why.as_str());
         let Some(child) = self.children.get_mut(id) else { return };
-        child.error = Some(alloc::boxed::Box::new(error));
+        child.error = Some(Box::new(error));
         child.link_lost = true;
         let conn = child.conn;
         self.drop_conn(conn, CloseReason::Transport(why));

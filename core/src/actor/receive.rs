@@ -39,6 +39,7 @@ impl Actor {
         match channel.admit(msg, &self.config)? {
             Admitted::Peer => {
                 self.check_uid(conn)?;
+                self.adopt(conn)?;
                 self.on_peer(conn);
                 Ok(())
             }

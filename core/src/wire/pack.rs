@@ -264,6 +264,20 @@ impl<'a> Reader<'a> {
         core::str::from_utf8(bytes).map_err(|_| DecodeError::BadUtf8)
     }
 
+    /// Bytes of no structure.
+    ///
+    /// # Errors
+    /// `WrongType`, or the value is malformed.
+    pub fn bin(&mut self, field: &'static str) -> Result<&'a [u8], DecodeError> {
+        if !matches!(self.rest().first(), Some(0xc4..=0xc6)) {
+            return Err(DecodeError::WrongType { field });
+        }
+        let Head::Plain(len) = self.head()? else { return Err(DecodeError::WrongType { field }) };
+        let bytes = self.rest().get(..len).ok_or(DecodeError::Truncated)?;
+        self.at += len;
+        Ok(bytes)
+    }
+
     /// An integer that is not negative, of any width.
     ///
     /// # Errors

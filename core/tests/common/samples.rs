@@ -6,6 +6,7 @@ use bytes::Bytes;
 use rmpv::Value;
 use tractor_core::msg::{
     AckOutcome, Aid, Extension, Features, FuncType, Msg, RemoteError, Request, SpawnSpec, Start,
+    Token,
 };
 use tractor_core::{Address, Cid, Text, Uid};
 
@@ -96,8 +97,13 @@ pub(crate) fn requests() -> Vec<Request> {
 
 /// At least one of each variant of `Msg`, in all shapes of their optional fields.
 pub(crate) fn samples() -> Vec<Msg> {
-    let ext =
-        Extension { version_min: 1, version_max: 70_000, features: Features::ALL, build: u64::MAX };
+    let ext = Extension {
+        version_min: 1,
+        version_max: 70_000,
+        features: Features::ALL,
+        build: u64::MAX,
+        token: None,
+    };
     let spec = |modules: usize, bind_addrs| {
         Msg::SpawnSpec(SpawnSpec {
             parent_main_data: raw("80"),
@@ -110,6 +116,7 @@ pub(crate) fn samples() -> Vec<Msg> {
     let mut samples = vec![
         aid(None),
         aid(Some(ext)),
+        aid(Some(Extension { token: Some(Token([7; 16])), ..ext })),
         Msg::Aid(Aid { uid: uid(""), pid: None, is_registrar: None, is_probe: false, ext: None }),
         spec(0, None),
         spec(20, Some(vec![])),

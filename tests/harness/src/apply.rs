@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use tractor_core::msg::{Features, FuncType, Request};
-use tractor_core::supervise::{ChildConfig, ExitStatus};
+use tractor_core::supervise::{ChildConfig, ExitStatus, Link};
 use tractor_core::{
     Actor, Address, Call, CancelPolicy, Config, ConnId, DialogId, EndReason, Input, Payload, Text,
 };
@@ -304,7 +304,7 @@ impl World {
                 "queued" => config.queued_starts_max = number()?,
                 "waiters" => config.waiters_max = number()?,
                 "records" => config.registry_max = number()?,
-                "isolated" | "budget" | "in" | "raw" => {}
+                "isolated" | "budget" | "in" | "raw" | "back" => {}
                 _ => return Err(format!("no setting `{key}`")),
             }
         }
@@ -351,6 +351,10 @@ impl World {
             isolated: opts.contains_key("isolated"),
             budget: opts.get("budget").map(|v| parse_span(v)).transpose()?,
             spec: inject::spec(),
+            link: match opts.contains_key("back") {
+                true => Link::ConnectBack(inject::TOKEN),
+                false => Link::Handed,
+            },
         };
         World::config(name, opts)?;
         let now = self.now;
@@ -377,7 +381,14 @@ impl World {
         if let Some(uid) = actor.child_uid(child) {
             config.uuid = Some(uid.uuid.to_string());
         }
-        let link = actor.child_conn(child);
+        let back = self.opts[name].contains_key("back");
+        config.token = back.then_some(inject::TOKEN);
+        let now = self.now;
+        let actor = self.actor(parent)?;
+        let link = match back {
+            true => Some(actor.accepted(now).map_err(refused)?),
+            false => actor.child_conn(child),
+        };
         let mut actor = Actor::new(config, World::seed(name), self.now);
         let conn = actor.attach_parent(self.now);
         let host = self.add_host(name, Some(actor));

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tractor_core::msg::{
     AckOutcome, Aid, Extension, Features, FuncType, Msg, RemoteError, Request, SpawnSpec, Start,
+    Token,
 };
 use tractor_core::wire::frame::put_frame;
 use tractor_core::{Cid, Uid};
@@ -35,8 +36,11 @@ fn framed(body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Who the peer says it is, or another.
+/// Who the peer says it is, or another: anybody, or a child of who hears it.
 fn uid(world: &World, end: usize, opts: &Opts) -> Uid {
+    if let Some(uid) = opts.get("child").and_then(|name| child_uid(world, end, name)) {
+        return uid;
+    }
     if let Some(name) = opts.get("uid") {
         return Uid { name: name.as_str().into(), uuid: "00000000-raw".into() };
     }
@@ -45,6 +49,12 @@ fn uid(world: &World, end: usize, opts: &Opts) -> Uid {
         Some(actor) => actor.uid().clone(),
         None => Uid { name: host.name.as_str().into(), uuid: "00000000-raw".into() },
     }
+}
+
+fn child_uid(world: &World, end: usize, name: &str) -> Option<Uid> {
+    let host = &world.hosts[world.ends[end].host];
+    let (id, _) = host.children.iter().find(|(_, known)| *known == name)?;
+    host.actor.as_ref()?.child_uid(*id).cloned()
 }
 
 fn cid(world: &World, end: usize, opts: &Opts) -> Cid {
@@ -98,7 +108,8 @@ fn message(world: &World, end: usize, what: &str, opts: &Opts) -> Result<Msg, St
 fn aid(uid: Uid, opts: &Opts) -> Aid {
     let version = opts.get("version").and_then(|v| v.parse().ok()).unwrap_or(1);
     let features = if opts.contains_key("base") { Features::BASE } else { Features::ALL };
-    let ext = Extension { version_min: version, version_max: version, features, build: 0 };
+    let token = opts.get("token").map(|text| Token([text.parse().unwrap_or_default(); 16]));
+    let ext = Extension { version_min: version, version_max: version, features, build: 0, token };
     Aid {
         uid,
         pid: Some(opts.get("pid").and_then(|v| v.parse().ok()).unwrap_or(1)),
@@ -137,3 +148,6 @@ pub fn error(uid: Uid, opts: &Opts) -> RemoteError {
         data: None,
     }
 }
+
+/// What the children of scripts show when they connect back.
+pub const TOKEN: Token = Token([9; 16]);

@@ -132,8 +132,12 @@ impl Run {
 
     fn spawn(&mut self, name: &str) {
         let isolated = if self.source.once_in(4) { " isolated" } else { "" };
-        let base = if self.source.once_in(4) { " base" } else { "" };
-        if self.line(&format!("spawn p {name}{isolated}{base}")) {
+        let kind = match self.source.below(8) {
+            0 | 1 => " base",
+            2..=4 => " back",
+            _ => "",
+        };
+        if self.line(&format!("spawn p {name}{isolated}{kind}")) {
             self.processes.insert(name.into(), Process::Asked);
         }
     }

@@ -9,7 +9,9 @@ use super::input::{Fields, cut, required};
 use super::request;
 use crate::error::DecodeError;
 use crate::id::{Cid, Uid};
-use crate::msg::{AckOutcome, Aid, Extension, Features, FuncType, Msg, RemoteError, SpawnSpec};
+use crate::msg::{
+    AckOutcome, Aid, Extension, Features, FuncType, Msg, RemoteError, SpawnSpec, Token,
+};
 use crate::wire::pack::{self, DEPTH_MAX, Reader};
 
 /// The message in `body`.
@@ -213,12 +215,14 @@ fn extension(fields: &mut Fields<'_>) -> Result<Extension, DecodeError> {
     let raw = fields.raw_map("ext")?;
     let mut fields = Fields::of_map(&raw)?;
     let (mut v_min, mut v_max, mut features, mut build) = (None, None, None, None);
+    let mut secret = None;
     while let Some(key) = fields.key()? {
         match key {
             b"v_min" => v_min = Some(fields.reader.uint32("ext.v_min")?),
             b"v_max" => v_max = Some(fields.reader.uint32("ext.v_max")?),
             b"features" => features = Some(fields.reader.uint("ext.features")?),
             b"build" => build = Some(fields.reader.uint("ext.build")?),
+            b"token" => secret = fields.optional(token)?,
             _ => fields.skip(key)?,
         }
     }
@@ -228,7 +232,14 @@ fn extension(fields: &mut Fields<'_>) -> Result<Extension, DecodeError> {
         // Bits that we don't keep are bits that we don't know.
         features: Features(required(features, "ext.features")? as u32),
         build: required(build, "ext.build")?,
+        token: secret,
     })
+}
+
+fn token(fields: &mut Fields<'_>) -> Result<Token, DecodeError> {
+    let field = "ext.token";
+    let bytes = fields.reader.bin(field)?;
+    bytes.try_into().map(Token).map_err(|_| DecodeError::WrongType { field })
 }
 
 fn spawn_spec(mut fields: Fields<'_>) -> Result<SpawnSpec, DecodeError> {

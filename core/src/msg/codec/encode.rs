@@ -6,7 +6,7 @@ use super::request;
 use super::values::{encode_addrs, encode_uid};
 use crate::id::{Cid, Text, Uid};
 use crate::msg::{AckOutcome, Aid, Features, FuncType, Msg, RemoteError, SpawnSpec};
-use crate::wire::pack::{put_array, put_bool, put_map, put_nil, put_str, put_uint};
+use crate::wire::pack::{put_array, put_bin, put_bool, put_map, put_nil, put_str, put_uint};
 
 /// The bytes of a [`Msg::Yield`] before its cid, and between that and its payload, as everyone
 /// writes them.
@@ -194,7 +194,7 @@ fn aid(aid: &Aid, out: &mut Vec<u8>) {
     put_bool(out, aid.is_probe);
     if let Some(ext) = aid.ext {
         put_str(out, "ext");
-        put_map(out, 4);
+        put_map(out, 4 + usize::from(ext.token.is_some()));
         put_str(out, "v_min");
         put_uint(out, u64::from(ext.version_min));
         put_str(out, "v_max");
@@ -203,6 +203,10 @@ fn aid(aid: &Aid, out: &mut Vec<u8>) {
         put_uint(out, u64::from(ext.features.0));
         put_str(out, "build");
         put_uint(out, ext.build);
+        if let Some(token) = ext.token {
+            put_str(out, "token");
+            put_bin(out, &token.0);
+        }
     }
 }
 
