@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
+use crate::error::{Error, Result};
 use crate::root::RootConfig;
 
 thread_local! {
@@ -18,16 +19,33 @@ thread_local! {
 /// `#[tractor::main]` runs this program: its signals are the tree's.
 static MAIN: AtomicBool = AtomicBool::new(false);
 
-/// What a child that is a test passes on to its own children: the test's path.
-static TEST_ARGS: OnceLock<Vec<OsString>> = OnceLock::new();
+/// What a child of a test knows of the test.
+static TEST: OnceLock<TestChild> = OnceLock::new();
 
-pub(crate) fn set_test_args(args: Vec<OsString>) {
-    TEST_ARGS.get_or_init(|| args);
+struct TestChild {
+    /// What it passes on to its own children: the test's path.
+    args: Vec<OsString>,
+    /// The kind of link that all children of the test have.
+    link: &'static str,
+}
+
+pub(crate) fn set_test(args: Vec<OsString>, link: &'static str) {
+    TEST.get_or_init(|| TestChild { args, link });
 }
 
 /// The arguments that lead a child of this child to its test; `None` when this is none.
 pub(crate) fn test_args() -> Option<Vec<OsString>> {
-    TEST_ARGS.get().cloned()
+    TEST.get().map(|test| test.args.clone())
+}
+
+/// Refuses another kind of link than the one that the test is about.
+pub(crate) fn check_link(link: &str) -> Result<()> {
+    match TEST.get() {
+        Some(test) if test.link != link => {
+            Err(Error::config(format!("the test is about {}, and its child has {link}", test.link)))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn set_main() {

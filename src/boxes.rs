@@ -123,6 +123,8 @@ pub(crate) struct ChildBox {
     pub(crate) nursery: NurseryId,
     pub(crate) name: String,
     pub(crate) isolated: bool,
+    /// It is not born with its link, but connects to us.
+    pub(crate) connects_back: bool,
     pub(crate) process: Option<Arc<os::Process>>,
     /// How to make it, until the driver did.
     pub(crate) plan: Option<os::ChildSpec>,

@@ -1,14 +1,15 @@
 //! A process that was spawned as an actor.
 
+use std::fmt;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tractor_core::msg::SpawnSpec;
 use tractor_core::msg::codec::RuntimeVars;
+use tractor_core::msg::{SpawnSpec, Token};
 use tractor_core::{Address, Config, Text};
 use tractor_executors::Executor;
-use tractor_transports::{Transport, uds};
+use tractor_transports::{Stream, uds};
 
 use crate::ambient;
 use crate::current::{self, Identity};
@@ -19,12 +20,12 @@ use crate::error::{Error, Result, to_wire};
 use crate::init;
 use crate::log;
 use crate::os;
-use crate::root::{over, run_deferred};
+use crate::root::{ParentLink, over, run_deferred, transports};
 use crate::shared::{Parts, Settings, Shared, TreeInfo};
 use crate::wait::wait_shielded;
 
 /// The exit code of a child that could not begin.
-const EXIT_BOOT: i32 = 70;
+pub(crate) const EXIT_BOOT: i32 = 70;
 
 /// Serves as the actor that the parent at the other end of `link` wants. Returns the exit code.
 pub(crate) fn run(link: os::ChildLink) -> i32 {
@@ -47,7 +48,8 @@ fn boot(link: os::ChildLink) -> Result<(Arc<Shared>, Driver)> {
     let mut config = Config::new(own_name());
     config.uuid = Some(uuid_text(link.nonce));
     config.pid = u64::from(std::process::id());
-    let transports: Vec<Arc<dyn Transport>> = vec![Arc::new(uds::Uds::new())];
+    config.token = link.back.as_ref().map(|back| Token(back.token));
+    let transports = transports();
     let settings = Settings {
         mute_children: ambient::test_args().is_some(),
         child_args: ambient::test_args().unwrap_or_default(),
@@ -56,11 +58,28 @@ fn boot(link: os::ChildLink) -> Result<(Arc<Shared>, Driver)> {
     let shared = Shared::new(Parts { config, executor, transports, scopes: None, settings });
     current::register(&shared);
     let mut driver = Driver::new(shared.clone());
-    let stream = uds::from_fd(shared.executor.as_ref(), link.link, crate::LINK_SOCKETPAIR)?;
+    let stream = take_link(&shared, link)?;
+    ambient::check_link(stream.link())?;
     let now = shared.now();
     let conn = shared.lock().core.attach_parent(now);
     driver.attach(conn, stream);
     Ok((shared, driver))
+}
+
+/// The stream to our parent: what we were born with, or the connection back.
+fn take_link(shared: &Arc<Shared>, link: os::ChildLink) -> Result<Box<dyn Stream>> {
+    let Some(back) = link.back else {
+        return Ok(uds::from_fd(shared.executor.as_ref(), link.link, crate::LINK_SOCKETPAIR)?);
+    };
+    let no_way = |why: &dyn fmt::Display| {
+        Error::config(format!("it can't connect back to its parent at {}: {why}", back.addr))
+    };
+    let addr: Address = back.addr.parse().map_err(|e| no_way(&e))?;
+    let transport = shared.transports.iter().find(|t| t.serves(&addr));
+    let transport = transport.ok_or_else(|| no_way(&"no transport serves it"))?;
+    // Bounded by the transport, and by the boot timeout of our parent.
+    let connecting = transport.connect(&shared.executor, &addr);
+    Ok(init::block_on(shared.executor.as_ref(), connecting)?)
 }
 
 /// The name in `_subactor[name@uuid8]`, which our parent started us as.
@@ -131,22 +150,28 @@ async fn set_up(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<()> {
     shared.tree.get_or_init(|| TreeInfo {
         registry_addrs: spec.reg_addrs.clone(),
         root_addrs: vars.root_addrs.clone(),
+        parent_link: match vars.connect_back {
+            true => ParentLink::ConnectBack,
+            false => ParentLink::Socketpair,
+        },
     });
     shared.inherit(level);
     let addrs = bind(shared, spec)?;
+    shared.own_addrs.get_or_init(|| addrs.clone());
     discovery::register(shared, &addrs).await?;
     // To be ending already is no error: nothing more will be asked of us.
     let _ = shared.command(|inner, now| inner.core.booted(now, addrs));
     Ok(())
 }
 
-/// The socket of the actor of this name and process, beside the registry's.
+/// Where the actor of this name and process listens: beside the registry.
 pub(crate) fn own_address(registry: &[Address], name: &str, pid: u32) -> Option<Address> {
     registry.iter().find_map(|addr| match addr {
         Address::Uds { dir, .. } => {
             let file = os::rtdir::socket_file(dir, &format!("{name}@{pid}"));
             Some(Address::Uds { dir: dir.clone(), file })
         }
+        Address::Tcp { host, .. } => Some(Address::Tcp { host: *host, port: 0 }),
         _ => None,
     })
 }

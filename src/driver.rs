@@ -5,13 +5,14 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use tractor_core::{ChildId, ConnId, EndReason, Input, Instant, Text};
-use tractor_executors::{Readiness, Timer};
+use tractor_executors::{Direction, Readiness, Timer};
 use tractor_transports::{Listener, Stream};
 
 use crate::current::Identity;
@@ -44,6 +45,20 @@ type Connecting = tractor_transports::BoxFuture<io::Result<Box<dyn Stream>>>;
 struct Watched {
     process: Arc<os::Process>,
     exit: Box<dyn Readiness>,
+    /// Our end of the socketpair with a child that connects back: it dies with it, and with us.
+    _lifeline: Option<OwnedFd>,
+}
+
+impl Watched {
+    /// The status, once it has exited; before that `WouldBlock`.
+    fn try_reap(&self) -> io::Result<os::ExitStatus> {
+        let mut status = None;
+        self.exit.try_io(Direction::Read, &mut || {
+            status = self.process.try_reap()?;
+            status.map(|_| 0).ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        })?;
+        status.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+    }
 }
 
 /// See the module.
@@ -335,20 +350,16 @@ impl Driver {
         let waker = self.waker(Source::Child(child));
         let Some(watched) = self.processes.get(&child) else { return };
         let status = loop {
-            match watched.process.try_reap() {
-                Ok(Some(status)) => break status,
-                Ok(None) => {}
+            match watched.try_reap() {
+                Ok(status) => break status,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) => {
                     warning!("tractor::runtime", "waiting for a child failed: {e}");
                     break os::ExitStatus::Unknown;
                 }
             }
-            match watched.exit.poll_readable(&mut Context::from_waker(&waker)) {
-                Poll::Pending => return,
-                Poll::Ready(_) => match watched.process.try_reap() {
-                    Ok(None) => watched.exit.clear_readable(),
-                    _ => continue,
-                },
+            if watched.exit.poll_readable(&mut Context::from_waker(&waker)).is_pending() {
+                return;
             }
         };
         let pid = watched.process.pid();
@@ -383,14 +394,17 @@ impl Driver {
         let waker = self.waker(Source::Signals);
         loop {
             let Some((signals, readiness)) = &self.signals else { return };
-            if let Some(signal) = signals.take() {
-                self.interrupt(signal);
-                continue;
-            }
-            readiness.clear_readable();
-            match readiness.poll_readable(&mut Context::from_waker(&waker)) {
-                Poll::Pending => return,
-                Poll::Ready(_) => {}
+            let mut signal = None;
+            let _ = readiness.try_io(Direction::Read, &mut || {
+                signal = signals.take();
+                signal.map(|_| 0).ok_or_else(|| io::ErrorKind::WouldBlock.into())
+            });
+            match signal {
+                Some(signal) => self.interrupt(signal),
+                None if readiness.poll_readable(&mut Context::from_waker(&waker)).is_pending() => {
+                    return;
+                }
+                None => {}
             }
         }
     }

@@ -10,6 +10,7 @@ use tractor_executors::Executor;
 
 use crate::child;
 use crate::endpoint::Exposed;
+use crate::error::{Error, Result};
 use crate::os;
 
 /// Whether [`init`] has run in this process.
@@ -41,25 +42,74 @@ pub fn init_exposing(exposed: Exposed) {
     *EXPOSED.lock().unwrap_or_else(PoisonError::into_inner) = Some(exposed);
     INITIALISED.store(true, Ordering::Relaxed);
     if let os::Entry::Child(link) = os::child_entry() {
-        let code = child::run(link);
+        let code = run_child(link);
         // Nothing may keep a child alive that has ended; what it printed must still come out.
         let _ = std::io::stdout().flush();
         std::process::exit(code);
     }
 }
 
-/// The executor of this name, which a parent chose for its child.
+/// As [`init`], with executors of the program's own: in a child `find` is asked for the one whose
+/// [name](Executor::name) its parent's has. Those of this crate are found without it.
+pub fn init_with(find: fn(&str) -> Option<Arc<dyn Executor>>) {
+    *FIND.lock().unwrap_or_else(PoisonError::into_inner) = Some(find);
+    init();
+}
+
+/// Serves as a child. Inside of a tokio runtime no thread may block on another one: there it does so
+/// on a thread of its own, while this one waits for it and keeps its parent-death signal.
+fn run_child(link: os::ChildLink) -> i32 {
+    #[cfg(feature = "tokio")]
+    if tractor_executors::tokio::Tokio::current().is_some() {
+        let child = std::thread::Builder::new().name("tractor-actor".into());
+        let joined = child.spawn(move || child::run(link)).map(std::thread::JoinHandle::join);
+        // A panic has been told of already, and the parent reads the code.
+        return match joined {
+            Ok(code) => code.unwrap_or(child::EXIT_BOOT),
+            Err(e) => {
+                eprintln!("tractor: this actor can't begin: no thread: {e}");
+                child::EXIT_BOOT
+            }
+        };
+    }
+    child::run(link)
+}
+
+/// Executors of the program's own.
+type Find = fn(&str) -> Option<Arc<dyn Executor>>;
+static FIND: Mutex<Option<Find>> = Mutex::new(None);
+
+/// The process-wide executor of this name, which a parent chose for its child.
 pub(crate) fn executor(name: &str) -> Option<Arc<dyn Executor>> {
     match name {
         #[cfg(feature = "smol")]
         "smol" => Some(tractor_executors::smol::Smol::global()),
-        _ => None,
+        #[cfg(feature = "tokio")]
+        "tokio" => Some(tractor_executors::tokio::Tokio::global()),
+        #[cfg(feature = "tokio")]
+        "tokio-multi-thread" => Some(tractor_executors::tokio::Tokio::global_multi_thread()),
+        _ => {
+            let find = *FIND.lock().unwrap_or_else(PoisonError::into_inner);
+            find.and_then(|find| find(name))
+        }
     }
 }
 
-/// The executor of whoever chose none.
-pub(crate) fn default_executor() -> Arc<dyn Executor> {
-    executor(crate::__private::DEFAULT_EXECUTOR).expect("the default executor is compiled in")
+/// The executor of whoever chose none: the runtime that the running code is in, else the default.
+///
+/// # Errors
+/// When no executor is compiled in.
+pub(crate) fn default_executor() -> Result<Arc<dyn Executor>> {
+    #[cfg(feature = "tokio")]
+    if let Some(current) = tractor_executors::tokio::Tokio::current() {
+        return Ok(Arc::new(current));
+    }
+    executor(crate::__private::DEFAULT_EXECUTOR).ok_or_else(|| {
+        Error::config(
+            "no executor is compiled in: turn the feature `smol` or `tokio` on, or give \
+                       `RootConfig::executor` one of your own",
+        )
+    })
 }
 
 /// Blocks this thread on a future, running the executor's tasks meanwhile.

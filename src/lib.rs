@@ -64,13 +64,41 @@ pub use context::{Context, ParentContext, current_ctx};
 pub use discovery::{find_actor, get_registry, query_actor, wait_for_actor};
 pub use endpoint::{Exposed, Module};
 pub use error::{ActorFailed, BoxError, Error, Raise, RemoteError, Result};
-pub use init::{init, init_exposing};
+pub use init::{init, init_exposing, init_with};
 pub use nursery::{ActorBuilder, ActorNursery, RunHandle, Stdio, open_nursery};
 pub use portal::Portal;
-pub use root::{Actor, RootConfig, current_actor, open_root_actor};
+pub use root::{Actor, ParentLink, RootConfig, current_actor, open_root_actor};
 pub use stream::{MsgStream, RecvHalf, SendHalf};
 pub use tractor_core::{Address, OverrunPolicy, Uid};
 pub use tractor_macros::{context, main, rpc, test};
+
+/// What it is given, if the feature `smol` is on. For the macros' code.
+#[cfg(feature = "smol")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __if_smol {
+    ($($tokens:tt)*) => { $($tokens)* };
+}
+#[cfg(not(feature = "smol"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __if_smol {
+    ($($tokens:tt)*) => {};
+}
+
+/// What it is given, if the feature `tokio` is on. For the macros' code.
+#[cfg(feature = "tokio")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __if_tokio {
+    ($($tokens:tt)*) => { $($tokens)* };
+}
+#[cfg(not(feature = "tokio"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __if_tokio {
+    ($($tokens:tt)*) => {};
+}
 
 /// The kind of the link between a parent and its child, as [`Portal::link`] names it.
 pub(crate) const LINK_SOCKETPAIR: &str = "socketpair";
@@ -90,8 +118,8 @@ pub mod __private {
     pub use crate::error::BoxError;
     pub use crate::testing::{TestSpec, run_test};
 
-    /// `#[main]` without an executor.
-    pub const DEFAULT_EXECUTOR: &str = "smol";
+    /// `#[main]` and `#[test]` without an executor.
+    pub const DEFAULT_EXECUTOR: &str = if cfg!(feature = "smol") { "smol" } else { "tokio" };
     /// `#[test]` without a limit.
     pub const TEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 }

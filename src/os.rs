@@ -39,9 +39,9 @@ pub(crate) mod signals;
 pub(crate) mod spawn;
 
 pub(crate) use child::{ChildLink, Entry, OnParentDeath, child_entry, is_child};
-pub(crate) use marker::{MARKER_ENV, Marker};
+pub(crate) use marker::{Back, MARKER_ENV, Marker};
 pub(crate) use output::flush_tee;
 pub(crate) use process::{ExitStatus, Process, Signal};
 pub(crate) use rtdir::TreeDir;
 pub(crate) use signals::RootSignals;
-pub(crate) use spawn::{ChildSpec, Output, Spawned, Stdin, remember_exe, spawn};
+pub(crate) use spawn::{ChildSpec, Output, Spawned, Stdin, remember_exe, secret, spawn};

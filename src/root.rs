@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tractor_core::{Address, Config, EndReason, Uid};
 use tractor_executors::Executor;
-use tractor_transports::{Transport, uds};
+use tractor_transports::{Transport, tcp, uds};
 
 use crate::ambient;
 use crate::current::{self, Identity};
@@ -35,6 +35,7 @@ pub struct RootConfig {
     pub(crate) signals: Option<bool>,
     pub(crate) executor: Option<Arc<dyn Executor>>,
     pub(crate) registry_addrs: Vec<Address>,
+    pub(crate) parent_link: ParentLink,
     pub(crate) runtime_dir: Option<PathBuf>,
     pub(crate) teardown: Option<Duration>,
     pub(crate) loglevel: Option<String>,
@@ -66,6 +67,7 @@ impl RootConfig {
             signals: None,
             executor: None,
             registry_addrs: Vec::new(),
+            parent_link: ParentLink::default(),
             runtime_dir: None,
             teardown: None,
             loglevel: None,
@@ -94,13 +96,27 @@ impl RootConfig {
         self
     }
 
-    /// The executor of the root's own driver and tasks. The process-wide smol one by default.
+    /// The executor of the root's own driver and tasks. By default the tokio runtime that the code
+    /// is in, if it is in one and the feature `tokio` is on; else the process-wide smol one, or
+    /// tokio one without the feature `smol`. Its children get one of the same name.
     pub fn executor(mut self, executor: Arc<dyn Executor>) -> Self {
         self.executor = Some(executor);
         self
     }
 
-    /// Where the tree's registry listens. A socket in the tree's own directory by default.
+    /// How children come to the link to their parent. A socketpair that they are born with by
+    /// default.
+    pub fn parent_link(mut self, link: ParentLink) -> Self {
+        self.parent_link = link;
+        self
+    }
+
+    /// Where the tree's registry listens: a socket in the tree's own directory by default. All
+    /// actors of the tree listen on the same kind of address: for TCP on the same host, each on a
+    /// port of its own.
+    ///
+    /// Whoever can connect to an actor can call what it exposes. A socket's file is private to its
+    /// user; a TCP port is open to all users of the machine, so only loopback addresses are taken.
     pub fn registry_addrs(mut self, addrs: impl IntoIterator<Item = Address>) -> Self {
         self.registry_addrs = addrs.into_iter().collect();
         self
@@ -123,6 +139,19 @@ impl RootConfig {
         self.loglevel = Some(level.into());
         self
     }
+}
+
+/// How a child comes to the link to its parent, which carries all that they say to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ParentLink {
+    /// It is born with one end of a socketpair: no address, nothing to wait for.
+    #[default]
+    Socketpair,
+    /// It connects to an address of its parent, of the kind that the tree's registry has, and shows
+    /// a token there that was made for it alone. The socketpair is there all the same, and each
+    /// still sees the other's death by it; but every message goes over the transport.
+    ConnectBack,
 }
 
 /// An actor, as seen from inside of it.
@@ -246,7 +275,7 @@ where
 
 /// Makes the root's parts: core, directory, registry, signals. Nothing is spawned yet.
 fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, os::TreeDir)> {
-    let executor = config.executor.clone().unwrap_or_else(crate::init::default_executor);
+    let executor = config.executor.clone().map_or_else(crate::init::default_executor, Ok)?;
     let tree_dir = os::TreeDir::create(config.runtime_dir.as_deref())?;
     let mut core = Config::new(config.name.clone());
     core.pid = u64::from(std::process::id());
@@ -261,7 +290,7 @@ fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, os::TreeDir)> {
         child_args: config.child_args.clone(),
         mute_children: config.mute_children,
     };
-    let transports: Vec<Arc<dyn Transport>> = vec![Arc::new(uds::Uds::new())];
+    let transports = transports();
     let table = Table::build(config.modules.iter().map(Module::name), &config.exposed)?;
     let scopes = scope::current_root();
     let shared = Shared::new(Parts { config: core, executor, transports, scopes, settings });
@@ -271,10 +300,20 @@ fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, os::TreeDir)> {
     if config.signals.unwrap_or_else(ambient::signals) {
         driver.watch_signals(os::RootSignals::install()?)?;
     }
-    let info = TreeInfo { registry_addrs: addrs.clone(), root_addrs: addrs.clone() };
+    let info = TreeInfo {
+        registry_addrs: addrs.clone(),
+        root_addrs: addrs.clone(),
+        parent_link: config.parent_link,
+    };
     shared.tree.get_or_init(|| info);
+    shared.own_addrs.get_or_init(|| addrs.clone());
     shared.command(|inner, now| inner.core.booted(now, addrs))?;
     Ok((shared, driver, tree_dir))
+}
+
+/// What actors talk over.
+pub(crate) fn transports() -> Vec<Arc<dyn Transport>> {
+    vec![Arc::new(uds::Uds::new()), Arc::new(tcp::Tcp::new())]
 }
 
 /// Binds the registry's addresses.
@@ -290,6 +329,12 @@ fn listen(
     };
     let mut bound = Vec::new();
     for addr in wanted {
+        if !tcp::is_loopback(&addr) {
+            return Err(Error::config(format!(
+                "{addr} can be reached from other machines, and nothing would tell who connects: \
+                 listen on 127.0.0.1 or ::1"
+            )));
+        }
         bound.push(shared.listen(&addr)?);
     }
     Ok(bound)

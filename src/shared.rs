@@ -22,6 +22,7 @@ use crate::error::Result;
 use crate::keys::KeyMap;
 use crate::os;
 use crate::ready::Ready;
+use crate::root::ParentLink;
 use crate::scope::{self, CancelScope};
 
 mod events;
@@ -79,6 +80,8 @@ pub(crate) struct Inner {
     pub(crate) driver_done: bool,
     /// The body of the root, to be cancelled when the actor is to end.
     pub(crate) body: Option<CancelScope>,
+    /// The kinds of links that its children had, for tests of theirs.
+    pub(crate) links_seen: std::collections::BTreeSet<&'static str>,
     pub(crate) life_wakers: Wakers,
     pub(crate) registry_wakers: Wakers,
     /// When the driver's timer goes off.
@@ -105,6 +108,8 @@ pub(crate) struct Shared {
     inherited_level: OnceLock<Option<String>>,
     /// Set once the instructions are here; a root's at once.
     pub(crate) tree: OnceLock<TreeInfo>,
+    /// Where it listens itself. As `tree`.
+    pub(crate) own_addrs: OnceLock<Vec<tractor_core::Address>>,
 }
 
 /// What a root chose, and its children inherit.
@@ -123,6 +128,8 @@ pub(crate) struct Settings {
 pub(crate) struct TreeInfo {
     pub(crate) registry_addrs: Vec<tractor_core::Address>,
     pub(crate) root_addrs: Vec<tractor_core::Address>,
+    /// How its children come to their links.
+    pub(crate) parent_link: ParentLink,
 }
 
 impl std::fmt::Debug for Shared {
@@ -196,6 +203,7 @@ impl Shared {
             ended: false,
             driver_done: false,
             body: None,
+            links_seen: std::collections::BTreeSet::new(),
             life_wakers: Wakers::default(),
             registry_wakers: Wakers::default(),
             armed: None,
@@ -214,6 +222,7 @@ impl Shared {
             settings,
             inherited_level: OnceLock::new(),
             tree: OnceLock::new(),
+            own_addrs: OnceLock::new(),
         })
     }
 

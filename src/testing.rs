@@ -2,13 +2,15 @@
 
 use std::ffi::OsString;
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tractor_core::Address;
 use tractor_executors::Executor;
 
 use crate::ambient::{self, WithRoot};
-use crate::root::{RootConfig, over};
+use crate::root::{ParentLink, RootConfig, over};
 use crate::shared::Shared;
 use crate::{current, init, os, scope};
 
@@ -21,6 +23,10 @@ pub struct TestSpec {
     pub name: &'static str,
     /// The limit. After it the tree is printed, and the test fails.
     pub timeout: Duration,
+    /// The name of the executor.
+    pub executor: &'static str,
+    /// The kind of link between parents and children: `socketpair`, `uds` or `tcp`.
+    pub link: &'static str,
 }
 
 impl TestSpec {
@@ -42,17 +48,18 @@ impl TestSpec {
 /// again, where they become the actors they are.
 ///
 /// # Panics
-/// When the test takes longer than its limit, or leaves a process or a directory behind.
+/// When the test takes longer than its limit, or leaves a process or a directory behind, or when
+/// a child had another kind of link than the test is about.
 pub fn run_test<F: Future>(spec: TestSpec, body: impl FnOnce() -> F) -> F::Output {
     if std::env::var_os(crate::os::MARKER_ENV).is_some() {
         // The harness's own stdout is muted; what the actor prints goes where people look.
         let _ = rustix::stdio::dup2_stdout(rustix::stdio::stderr());
-        ambient::set_test_args(spec.child_args());
+        ambient::set_test(spec.child_args(), spec.link);
     }
     init::init();
-    let executor: Arc<dyn Executor> = test_executor();
+    let executor = test_executor(&spec);
     let dir = TestDir::create(&spec);
-    let mut config = RootConfig::named("root").runtime_dir(dir.0.clone());
+    let mut config = linked(RootConfig::named("root"), spec.link).runtime_dir(dir.0.clone());
     config.child_args = spec.child_args();
     config.mute_children = true;
     config.executor = Some(executor.clone());
@@ -62,7 +69,7 @@ pub fn run_test<F: Future>(spec: TestSpec, body: impl FnOnce() -> F) -> F::Outpu
     let test = async {
         let scopes = scope::Root::new(executor.clone(), scope::DEFAULT_BUDGET);
         let output = WithRoot::new(config, scopes.run_all(body())).await;
-        settle(&opened).await;
+        settle(&opened, spec.link).await;
         output
     };
     let output = init::block_on(executor.as_ref(), limit.run(test));
@@ -75,13 +82,15 @@ pub fn run_test<F: Future>(spec: TestSpec, body: impl FnOnce() -> F) -> F::Outpu
 type Opened = Arc<Mutex<Vec<Arc<Shared>>>>;
 
 /// Waits for the roots that the test dropped: they end in the background. The test's limit bounds
-/// it. Then no descriptor of theirs is open.
-async fn settle(opened: &Opened) {
+/// it. Then no descriptor of theirs is open, and each child had the link it was to have.
+async fn settle(opened: &Opened, link: &str) {
     let roots = std::mem::take(&mut *opened.lock().unwrap_or_else(PoisonError::into_inner));
     for root in roots {
         over(&root).await;
-        let open = root.lock().conns.len();
-        assert_eq!(open, 0, "the tree of {} left connections open", root.uid);
+        let inner = root.lock();
+        assert_eq!(inner.conns.len(), 0, "the tree of {} left connections open", root.uid);
+        let others: Vec<_> = inner.links_seen.iter().filter(|seen| **seen != link).collect();
+        assert!(others.is_empty(), "children of a test about {link} had {others:?}");
     }
 }
 
@@ -107,12 +116,38 @@ fn check_processes(spec: &TestSpec) {
     assert!(left.is_empty(), "the test left processes behind: {left:?}");
 }
 
+/// What a tree is whose children have this kind of link.
+fn linked(config: RootConfig, link: &str) -> RootConfig {
+    match link {
+        crate::LINK_SOCKETPAIR => config,
+        "uds" => config.parent_link(ParentLink::ConnectBack),
+        "tcp" => {
+            let any = Address::Tcp { host: Ipv4Addr::LOCALHOST.into(), port: 0 };
+            config.parent_link(ParentLink::ConnectBack).registry_addrs([any])
+        }
+        other => panic!("there is no link of the kind `{other}`"),
+    }
+}
+
 /// Each test has an executor of its own, on its own thread.
-fn test_executor() -> Arc<dyn Executor> {
-    #[cfg(feature = "smol")]
-    return Arc::new(tractor_executors::smol::Smol::new());
-    #[cfg(not(feature = "smol"))]
-    init::default_executor()
+fn test_executor(spec: &TestSpec) -> Arc<dyn Executor> {
+    match spec.executor {
+        #[cfg(feature = "smol")]
+        "smol" => Arc::new(tractor_executors::smol::Smol::new()),
+        #[cfg(feature = "tokio")]
+        "tokio" => Arc::new(tokio(tractor_executors::tokio::Tokio::current_thread())),
+        #[cfg(feature = "tokio")]
+        "tokio-multi-thread" => Arc::new(tokio(tractor_executors::tokio::Tokio::multi_thread())),
+        other => init::executor(other)
+            .unwrap_or_else(|| panic!("the executor `{other}` needs the feature of that name")),
+    }
+}
+
+#[cfg(feature = "tokio")]
+fn tokio(
+    made: std::io::Result<tractor_executors::tokio::Tokio>,
+) -> tractor_executors::tokio::Tokio {
+    made.unwrap_or_else(|e| panic!("can't make a tokio runtime: {e}"))
 }
 
 /// A directory of the test's own, for its tree.

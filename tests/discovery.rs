@@ -5,6 +5,15 @@ use std::time::Duration;
 use tractor::scope::{checkpoint, fail_after};
 use tractor::{Result, current_actor, find_actor, get_registry, open_nursery, wait_for_actor};
 
+/// What the actors of this tree listen on.
+fn transport() -> &'static str {
+    let addrs = current_actor().map(|actor| actor.registry_addrs()).unwrap_or_default();
+    match addrs.first() {
+        Some(tractor::Address::Tcp { .. }) => "tcp",
+        _ => "uds",
+    }
+}
+
 #[tractor::rpc]
 async fn who() -> String {
     current_actor().map(|a| a.name().to_owned()).unwrap_or_default()
@@ -29,7 +38,7 @@ async fn ask_other(name: String) -> Result<(String, String)> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn nobody_is_found() {
     open_nursery(async |_| find_actor("nobody", async |portal| Ok(portal.is_none())).await)
         .await
@@ -37,13 +46,13 @@ async fn nobody_is_found() {
         .unwrap();
 }
 
-#[tractor::test]
-async fn siblings_find_each_other_over_uds() {
+#[tractor::test(matrix)]
+async fn siblings_find_each_other_over_the_trees_transport() {
     open_nursery(async |an| {
         let a = an.start_actor("a").enable(tractor::module!()).await?;
         an.start_actor("b").enable(tractor::module!()).await?;
         let (name, link) = a.run(ask_other { name: "b".into() }).await?;
-        assert_eq!((name.as_str(), link.as_str()), ("b", "uds"));
+        assert_eq!((name.as_str(), link.as_str()), ("b", transport()));
         assert_eq!(get_registry().await?.len(), 3);
         an.cancel().await
     })
@@ -58,14 +67,14 @@ async fn until_gone(name: &str) -> Result<()> {
     Ok(())
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn a_grandchild_registers_and_its_record_goes_with_it() {
     open_nursery(async |an| {
         let mid = an.start_actor("mid").enable(tractor::module!()).await?;
         mid.open_context(keep_grandchild { name: "leaf".into() }, async |ctx, ()| {
             let name = find_actor("leaf", async |portal| {
                 let portal = portal.expect("the grandchild is ready, so it is registered");
-                assert_eq!(portal.link(), Some("uds"));
+                assert_eq!(portal.link(), Some(transport()));
                 portal.run(who {}).await
             })
             .await?;

@@ -225,6 +225,7 @@ fn runtime_vars_come_back() {
         is_infected_aio: true,
         loglevel: Some(text("DEBUG")),
         budget_ms: Some(2250),
+        connect_back: true,
     };
     for vars in [full, RuntimeVars::default()] {
         let mut out = Vec::new();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proc_macro2::TokenStream;
 use syn::meta::ParseNestedMeta;
-use syn::parse::Parser;
-use syn::{Error, Lit, LitStr, Path, Result};
+use syn::parse::{ParseStream, Parser};
+use syn::{Error, Lit, LitStr, Path, Result, Token, bracketed};
 
 /// The arguments of any of the attributes; each attribute names the keys that it knows.
 #[derive(Default)]
@@ -13,6 +13,10 @@ pub(crate) struct Args {
     pub(crate) ns: Option<LitStr>,
     pub(crate) name: Option<LitStr>,
     pub(crate) executor: Option<LitStr>,
+    /// The executors, and the links, that a test is run with.
+    pub(crate) executors: Option<Vec<LitStr>>,
+    pub(crate) links: Option<Vec<LitStr>>,
+    pub(crate) matrix: bool,
     pub(crate) timeout: Option<Duration>,
     root: Option<Path>,
 }
@@ -49,7 +53,10 @@ impl Args {
         match key {
             "ns" => self.ns = Some(wire_word(meta, "namespace")?),
             "name" => self.name = Some(wire_word(meta, "name")?),
-            "executor" => self.executor = Some(executor(meta)?),
+            "executor" => self.executor = Some(one_of(meta.value()?, &EXECUTORS, "executor")?),
+            "executors" => self.executors = Some(all_of(meta, &EXECUTORS, "executor")?),
+            "links" => self.links = Some(all_of(meta, &LINKS, "link")?),
+            "matrix" => self.matrix = true,
             "timeout" => self.timeout = Some(seconds(meta)?),
             _ => self.root = Some(meta.value()?.parse::<LitStr>()?.parse()?),
         }
@@ -65,14 +72,46 @@ fn wire_word(meta: &ParseNestedMeta<'_>, what: &str) -> Result<LitStr> {
     Ok(word)
 }
 
-fn executor(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
-    let name: LitStr = meta.value()?.parse()?;
-    if name.value() != "smol" {
-        let text = "unknown executor: \"smol\" is the one there is; for another one, call \
-                    `tractor::init` in a plain `fn main` and give it to `RootConfig::executor`";
-        return Err(Error::new(name.span(), text));
+/// The executors there are, by their names.
+pub(crate) const EXECUTORS: [&str; 3] = ["smol", "tokio", "tokio-multi-thread"];
+
+/// The kinds of links between a parent and its child.
+pub(crate) const LINKS: [&str; 3] = ["socketpair", "uds", "tcp"];
+
+fn one_of(input: ParseStream<'_>, known: &[&str], what: &str) -> Result<LitStr> {
+    let name: LitStr = input.parse()?;
+    if known.contains(&name.value().as_str()) {
+        return Ok(name);
     }
-    Ok(name)
+    let known = known.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    let mut text = format!("unknown {what}: there are {known}");
+    if what == "executor" {
+        text += "; for another one, call `tractor::init_with` in a plain `fn main` and give it to \
+                 `RootConfig::executor`";
+    }
+    Err(Error::new(name.span(), text))
+}
+
+/// `["smol", "tokio"]`
+fn all_of(meta: &ParseNestedMeta<'_>, known: &[&str], what: &str) -> Result<Vec<LitStr>> {
+    let value = meta.value()?;
+    let list;
+    bracketed!(list in value);
+    let mut names: Vec<LitStr> = Vec::new();
+    while !list.is_empty() {
+        let name = one_of(&list, known, what)?;
+        if names.iter().any(|known| known.value() == name.value()) {
+            return Err(Error::new(name.span(), format!("this {what} is given twice")));
+        }
+        names.push(name);
+        if !list.is_empty() {
+            list.parse::<Token![,]>()?;
+        }
+    }
+    match names.is_empty() {
+        true => Err(meta.error(format!("name at least one {what}"))),
+        false => Ok(names),
+    }
 }
 
 fn seconds(meta: &ParseNestedMeta<'_>) -> Result<Duration> {

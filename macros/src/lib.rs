@@ -88,7 +88,8 @@ pub fn context(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Arguments
 ///
-/// * `executor = "smol"`: the default, and the only one so far.
+/// * `executor = "smol"`: the default where the feature `smol` is on; or `"tokio"` or
+///   `"tokio-multi-thread"`, with the feature `tokio`.
 /// * `crate = ".."`: where the `tractor` crate is, if it is not `::tractor`.
 #[proc_macro_attribute]
 pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -110,6 +111,12 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 /// # Arguments
 ///
 /// * `timeout = 30`: seconds, an integer or a float.
+/// * `executors = ["smol", "tokio", "tokio-multi-thread"]`: one test for each, of those whose
+///   feature is on.
+/// * `links = ["socketpair", "uds", "tcp"]`: one test for each; a child with another link fails it.
+/// * `matrix`: all executors and all links.
+///
+/// With several, the fn becomes a module of tests: `replies::tokio_uds`.
 /// * `crate = ".."`: where the `tractor` crate is, if it is not `::tractor`.
 #[proc_macro_attribute]
 pub fn test(args: TokenStream, item: TokenStream) -> TokenStream {

@@ -334,3 +334,46 @@ fn test_hands_over() {
         assert!(test(bad, item.clone()).contains("compile_error!"));
     }
 }
+
+#[test]
+fn test_is_one_for_each_executor_and_link() {
+    let test = |args, item| entry::expand_test(args, item).to_string().replace(' ', "");
+    let item = quote!(
+        #[should_panic]
+        #[cfg(unix)]
+        async fn t() -> R {
+            b()
+        }
+    );
+    let answer = test(
+        quote!(executors = ["smol", "tokio-multi-thread"], links = ["uds", "tcp"], timeout = 1),
+        item.clone(),
+    );
+    assert!(answer.starts_with("#[cfg(unix)]asyncfnt()->R{b()}#[cfg(unix)]modt{"), "{answer}");
+    let attributes = "#[should_panic]#[cfg(unix)]#[::core::prelude::v1::test]";
+    for (feature, name, link) in [
+        ("smol", "smol_uds", "uds"),
+        ("smol", "smol_tcp", "tcp"),
+        ("tokio", "tokio_multi_thread_uds", "uds"),
+        ("tokio", "tokio_multi_thread_tcp", "tcp"),
+    ] {
+        let one = format!("::tractor::__if_{feature}!{{{attributes}fn{name}()->R{{");
+        assert!(answer.contains(&one), "{name}: {answer}");
+        assert!(answer.contains(&format!("name:\"{name}\"")), "{name}: {answer}");
+        assert!(answer.contains(&format!("link:\"{link}\"")), "{name}: {answer}");
+    }
+    assert_eq!(answer.matches("super::t").count(), 4);
+    let all = test(quote!(matrix), item.clone());
+    assert_eq!(all.matches("super::t").count(), 9);
+    let links = test(quote!(links = ["uds"]), item.clone());
+    assert!(links.contains("fnuds()") && links.contains("DEFAULT_EXECUTOR"), "{links}");
+    for (bad, part) in [
+        (quote!(executors = []), "nameatleastoneexecutor"),
+        (quote!(executors = ["smol", "smol"]), "giventwice"),
+        (quote!(links = ["quic"]), "unknownlink"),
+        (quote!(matrix, links = ["uds"]), "leavethelistsout"),
+    ] {
+        let answer = test(bad, item.clone());
+        assert!(answer.contains("compile_error!") && answer.contains(part), "{answer}");
+    }
+}

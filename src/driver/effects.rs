@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tractor_core::msg::FuncType;
 use tractor_core::{ChildId, ConnId, DialogId, Effect, Input, Payload, Signal, Text};
+use tractor_transports::uds;
 
 use super::{Driver, Watched};
 use crate::context::RawContext;
@@ -115,22 +116,31 @@ impl Driver {
 
     fn attach_child(&mut self, (child, conn, result): SpawnReport) -> std::io::Result<()> {
         let os::Spawned { pid, link, process } = result?;
-        let executor = &self.shared.executor;
-        let stream =
-            tractor_transports::uds::from_fd(executor.as_ref(), link, crate::LINK_SOCKETPAIR)?;
+        let executor = self.shared.executor.clone();
         let exit = executor.watch(process.exit_fd())?;
         debug!("tractor::runtime", "child {child} is process {pid}");
-        if let Some(known) = self.shared.lock().children.get_mut(&child) {
-            known.process = Some(process.clone());
+        let (is_known, connects_back) = {
+            let mut inner = self.shared.lock();
+            let known = inner.children.get_mut(&child);
+            let connects_back = known.is_some_and(|known| {
+                known.process = Some(process.clone());
+                known.connects_back
+            });
+            (inner.core.is_known(conn), connects_back)
+        };
+        let mut lifeline = None;
+        if connects_back {
+            lifeline = Some(link);
+        } else {
+            let stream = uds::from_fd(executor.as_ref(), link, crate::LINK_SOCKETPAIR)?;
+            match is_known {
+                true => self.attach(conn, stream),
+                // The child was given up on meanwhile: nobody would ever close the link.
+                false => stream.shutdown(),
+            }
         }
-        self.processes.insert(child, Watched { process, exit });
+        self.processes.insert(child, Watched { process, exit, _lifeline: lifeline });
         self.shared.ready.wake(Source::Child(child));
-        let is_known = self.shared.lock().core.is_known(conn);
-        match is_known {
-            true => self.attach(conn, stream),
-            // The child was given up on meanwhile: nobody would ever close the link.
-            false => stream.shutdown(),
-        }
         self.fact(Input::Spawned { child, pid });
         Ok(())
     }

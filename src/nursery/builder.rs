@@ -9,9 +9,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tractor_core::msg::codec::RuntimeVars;
-use tractor_core::msg::{FuncType, SpawnSpec};
-use tractor_core::supervise::ChildConfig;
-use tractor_core::{Call, ChildId, Text};
+use tractor_core::msg::{FuncType, SpawnSpec, Token};
+use tractor_core::supervise::{ChildConfig, Link};
+use tractor_core::{Call, ChildId, ConnId, Text};
 
 use super::{ActorNursery, RunHandle};
 use crate::boxes::ChildBox;
@@ -20,6 +20,7 @@ use crate::error::{Error, Misuse, Result};
 use crate::os;
 use crate::payload;
 use crate::portal::Portal;
+use crate::root::ParentLink;
 use crate::scope;
 use crate::shared::Shared;
 use crate::wait::wait;
@@ -180,8 +181,8 @@ impl ActorBuilder {
         let call =
             Call { func_type: FuncType::Call, ns: E::PATH.ns, func: E::PATH.name, kwargs: &kwargs };
         // A call that is refused drops it, and so ends the child: it would have nothing to do.
-        let mut starting = self.enable_of::<E>().ready().await?;
-        let (portal, child) = (starting.portal(), starting.child);
+        let (mut starting, conn) = self.enable_of::<E>().ready().await?;
+        let (portal, child) = (starting.portal(conn), starting.child);
         let dialog = portal.start_with(&call, |inner, id| {
             // A child that is gone by now has no use for it.
             let _ = inner.core.set_main(child, id);
@@ -197,13 +198,13 @@ impl ActorBuilder {
     }
 
     async fn start(self) -> Result<Portal> {
-        let mut starting = self.ready().await?;
+        let (mut starting, conn) = self.ready().await?;
         starting.done = true;
-        Ok(starting.portal())
+        Ok(starting.portal(conn))
     }
 
-    /// Spawns the child and waits until it is ready.
-    async fn ready(self) -> Result<Starting> {
+    /// Spawns the child and waits until it is ready, which it says on its link.
+    async fn ready(self) -> Result<(Starting, ConnId)> {
         scope::check()?;
         if !crate::init::is_initialised() {
             return Err(Error::Misuse(Misuse::NotInitialised));
@@ -211,21 +212,21 @@ impl ActorBuilder {
         let shared = self.nursery.shared.clone();
         let starting = self.spawn()?;
         let child = starting.child;
-        wait(&shared, |inner, waker| {
+        let conn = wait(&shared, |inner, waker| {
+            let conn = inner.core.child_conn(child);
             let Some(child) = inner.children.get_mut(&child) else {
                 return Poll::Ready(Err(Error::Cancelled));
             };
-            if child.ready {
-                return Poll::Ready(Ok(()));
-            }
-            if child.ended {
-                return Poll::Ready(Err(ended_early(child)));
+            match conn.filter(|_| child.ready) {
+                Some(conn) => return Poll::Ready(Ok(conn)),
+                None if child.ended => return Poll::Ready(Err(ended_early(child))),
+                None => {}
             }
             child.wakers.add(waker);
             Poll::Pending
         })
         .await??;
-        Ok(starting)
+        Ok((starting, conn))
     }
 
     /// Gives the core the order, and the driver the plan.
@@ -234,20 +235,25 @@ impl ActorBuilder {
         if let Some(budget) = self.teardown {
             shared.scopes.raise_budget(budget);
         }
+        let back = back(&shared)?;
+        let link = back.as_ref().map_or(Link::Handed, |b| Link::ConnectBack(Token(b.token)));
         let config = ChildConfig {
             name: self.name.clone(),
             isolated: self.isolated,
             budget: self.teardown,
             spec: self.spec(&shared),
+            link,
         };
         let spawned = shared.command(|inner, now| {
-            let (child, conn) = inner.core.spawn(now, id, config)?;
+            let (child, _) = inner.core.spawn(now, id, config)?;
             let uid = inner.core.child_uid(child).cloned();
-            let plan = uid.as_ref().map(|uid| self.plan(&shared, uid));
+            let connects_back = back.is_some();
+            let plan = uid.as_ref().map(|uid| self.plan(&shared, uid, back));
             let known = ChildBox {
                 nursery: id,
                 name: self.name.clone(),
                 isolated: self.isolated,
+                connects_back,
                 process: None,
                 plan,
                 main: None,
@@ -260,11 +266,11 @@ impl ActorBuilder {
                 wakers: crate::boxes::Wakers::default(),
             };
             inner.children.insert(child, known);
-            Ok::<_, Error>((child, conn, uid))
+            Ok::<_, Error>((child, uid))
         });
-        let (child, conn, uid) = spawned?;
+        let (child, uid) = spawned?;
         let uid = uid.ok_or(Error::Cancelled)?;
-        Ok(Starting { shared, child, conn, uid, done: false })
+        Ok(Starting { shared, child, uid, done: false })
     }
 
     /// What the child is told over the link.
@@ -278,6 +284,7 @@ impl ActorBuilder {
             root_addrs: tree.root_addrs,
             loglevel: loglevel.map(Text::from),
             budget_ms: budget.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            connect_back: tree.parent_link == ParentLink::ConnectBack,
             ..RuntimeVars::default()
         };
         let mut raw = Vec::new();
@@ -296,7 +303,12 @@ impl ActorBuilder {
     }
 
     /// How its process is made.
-    fn plan(&self, shared: &Shared, uid: &tractor_core::Uid) -> os::ChildSpec {
+    fn plan(
+        &self,
+        shared: &Shared,
+        uid: &tractor_core::Uid,
+        back: Option<os::Back>,
+    ) -> os::ChildSpec {
         // They lead this very program to where it becomes the child: nothing for another one.
         let own = self.exe.is_none().then(|| shared.settings.child_args.clone());
         let mut args = own.unwrap_or_default();
@@ -316,9 +328,20 @@ impl ActorBuilder {
             stdout,
             stderr: self.stderr.into(),
             // We made this uuid: it is 32 hexadecimal digits.
-            marker: os::Marker::new(nonce.unwrap_or_default(), shared.executor.name()),
+            marker: os::Marker::new(nonce.unwrap_or_default(), shared.executor.name(), back),
         }
     }
+}
+
+/// Where a child of ours connects back to, if that is how children of this tree come to their link.
+fn back(shared: &Shared) -> Result<Option<os::Back>> {
+    let link = shared.tree.get().map(|tree| tree.parent_link).unwrap_or_default();
+    if link == ParentLink::Socketpair {
+        return Ok(None);
+    }
+    let addr = shared.own_addrs.get().and_then(|addrs| addrs.first());
+    let addr = addr.ok_or_else(|| Error::config("this actor has no address to connect back to"))?;
+    Ok(Some(os::Back { token: os::secret()?, addr: addr.to_string() }))
 }
 
 /// A child that ended before it was ready: it failed, or its nursery was cancelled meanwhile.
@@ -342,19 +365,14 @@ impl IntoFuture for ActorBuilder {
 struct Starting {
     shared: Arc<Shared>,
     child: ChildId,
-    conn: tractor_core::ConnId,
     uid: tractor_core::Uid,
     done: bool,
 }
 
 impl Starting {
-    fn portal(&self) -> Portal {
-        Portal {
-            shared: self.shared.clone(),
-            conn: self.conn,
-            child: Some(self.child),
-            uid: self.uid.clone(),
-        }
+    fn portal(&self, conn: ConnId) -> Portal {
+        let (shared, uid) = (self.shared.clone(), self.uid.clone());
+        Portal { shared, conn, child: Some(self.child), uid }
     }
 }
 

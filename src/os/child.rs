@@ -27,7 +27,7 @@ use rustix::io::{Errno, IoSliceMut, fcntl_dupfd_cloexec};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg, sockopt};
 use rustix::process::{Signal, getpid, getppid, kill_process};
 
-use super::marker::{MARKER_ENV, MARKER_VERSION, Marker, Sighting};
+use super::marker::{Back, MARKER_ENV, MARKER_VERSION, Marker, Sighting};
 use super::spawn::Stdin;
 
 /// How long a child may go on after its parent, alive, has closed the link: one teardown budget,
@@ -60,6 +60,8 @@ pub(crate) struct ChildLink {
     pub(crate) nonce: u128,
     /// The name of the executor to run on.
     pub(crate) executor: String,
+    /// Where to connect for the connection that carries the messages; none when `link` does.
+    pub(crate) back: Option<Back>,
     /// The thread on which [`child_entry`] has armed the parent-death signal.
     entered_on: ThreadId,
 }
@@ -115,8 +117,8 @@ pub(crate) fn child_entry() -> Entry {
 impl ChildLink {
     /// A link that was just taken, on this thread.
     fn new(link: OwnedFd, marker: Marker) -> Self {
-        let Marker { parent_pid, nonce, executor, .. } = marker;
-        Self { link, parent_pid, nonce, executor, entered_on: thread::current().id() }
+        let Marker { parent_pid, nonce, executor, back, .. } = marker;
+        Self { link, parent_pid, nonce, executor, back, entered_on: thread::current().id() }
     }
 
     /// Starts the lifeline, and catches SIGINT: the terminal sends it to the whole tree, but what

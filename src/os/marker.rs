@@ -3,9 +3,12 @@
 //! It is a claim, not a proof: an environment is inherited by every program that a child starts.
 //! What proves it is fd 0, see [`child`](super::child).
 //!
-//! Its text is five fields with a blank between: version, parent pid, nonce, what becomes of fd 0,
-//! executor. The first two keep their place in every version, so that a binary that was replaced
-//! can say which version it was asked to speak.
+//! Its text is six fields with a blank between: version, parent pid, nonce, what becomes of fd 0,
+//! executor, link. The first two keep their place in every version, so that a binary that was
+//! replaced can say which version it was asked to speak. The link is `given`, or the token and the
+//! address for a child that connects back; it comes last, for an address may have blanks in it.
+
+use std::fmt;
 
 use super::spawn::Stdin;
 
@@ -14,7 +17,7 @@ use super::spawn::Stdin;
 pub(crate) const MARKER_ENV: &str = "TRACTOR_CHILD";
 
 /// The version of the marker, and of what a child does with it, that this build speaks.
-pub(crate) const MARKER_VERSION: u32 = 1;
+pub(crate) const MARKER_VERSION: u32 = 2;
 
 /// What a child is told through its environment, before it can read its link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +28,26 @@ pub(crate) struct Marker {
     pub(crate) parent_pid: u32,
     /// Tells this child from every other one of its parent.
     pub(crate) nonce: u128,
-    /// The name of the executor that the child must run on.
+    /// The name of the executor that the child must run on. Without blanks.
     pub(crate) executor: String,
+    /// Where to connect for the link; none when fd 0 is the link.
+    pub(crate) back: Option<Back>,
+}
+
+/// Where a child connects back to, and what it shows there.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Back {
+    /// The proof that it is the child that was started.
+    pub(crate) token: [u8; 16],
+    /// An address of the parent.
+    pub(crate) addr: String,
+}
+
+/// Without the secret.
+impl fmt::Debug for Back {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Back").field("addr", &self.addr).finish_non_exhaustive()
+    }
 }
 
 /// A marker as it was found in the environment.
@@ -42,19 +63,23 @@ pub(super) struct Sighting {
 
 impl Marker {
     /// A marker for a child of this process.
-    pub(crate) fn new(nonce: u128, executor: impl Into<String>) -> Self {
+    pub(crate) fn new(nonce: u128, executor: impl Into<String>, back: Option<Back>) -> Self {
         let parent_pid = std::process::id();
-        Self { version: MARKER_VERSION, parent_pid, nonce, executor: executor.into() }
+        Self { version: MARKER_VERSION, parent_pid, nonce, executor: executor.into(), back }
     }
 
     /// The text of the environment variable.
     pub(super) fn encode(&self, stdin: Stdin) -> String {
-        let Self { version, parent_pid, nonce, executor } = self;
+        let Self { version, parent_pid, nonce, executor, back } = self;
         let stdin = match stdin {
             Stdin::Null => "null",
             Stdin::Inherit => "inherit",
         };
-        format!("{version} {parent_pid} {nonce:032x} {stdin} {executor}")
+        let link = match back {
+            None => "given".to_owned(),
+            Some(Back { token, addr }) => format!("{:032x} {addr}", u128::from_be_bytes(*token)),
+        };
+        format!("{version} {parent_pid} {nonce:032x} {stdin} {executor} {link}")
     }
 }
 
@@ -70,9 +95,9 @@ impl Sighting {
     }
 }
 
-/// Reads the fields after the first two, as version 1 has them.
+/// Reads the fields after the first two, as version 2 has them.
 fn parse_body(parent_pid: u32, rest: &str) -> Option<(Marker, Stdin)> {
-    let mut fields = rest.splitn(3, ' ');
+    let mut fields = rest.splitn(4, ' ');
     let nonce = u128::from_str_radix(fields.next()?, 16).ok()?;
     let stdin = match fields.next()? {
         "null" => Stdin::Null,
@@ -80,7 +105,17 @@ fn parse_body(parent_pid: u32, rest: &str) -> Option<(Marker, Stdin)> {
         _ => return None,
     };
     let executor = fields.next()?.to_owned();
-    Some((Marker { version: MARKER_VERSION, parent_pid, nonce, executor }, stdin))
+    let back = match fields.next()? {
+        "given" => None,
+        link => Some(parse_back(link)?),
+    };
+    Some((Marker { version: MARKER_VERSION, parent_pid, nonce, executor, back }, stdin))
+}
+
+fn parse_back(link: &str) -> Option<Back> {
+    let (token, addr) = link.split_once(' ')?;
+    let token = u128::from_str_radix(token, 16).ok()?.to_be_bytes();
+    Some(Back { token, addr: addr.to_owned() })
 }
 
 #[cfg(test)]
@@ -89,18 +124,23 @@ mod tests {
 
     #[test]
     fn a_marker_survives_the_environment() {
-        let marker = Marker::new(u128::MAX - 7, "smol");
-        for stdin in [Stdin::Null, Stdin::Inherit] {
-            let seen = Sighting::parse(&marker.encode(stdin)).unwrap();
-            assert_eq!(seen.parent_pid, std::process::id());
-            assert_eq!(seen.body, Some((marker.clone(), stdin)));
+        let back = Back { token: [0xf7; 16], addr: "/unix/a b/c d".into() };
+        for back in [None, Some(back)] {
+            let marker = Marker::new(u128::MAX - 7, "smol", back);
+            for stdin in [Stdin::Null, Stdin::Inherit] {
+                let seen = Sighting::parse(&marker.encode(stdin)).unwrap();
+                assert_eq!(seen.parent_pid, std::process::id());
+                assert_eq!(seen.body, Some((marker.clone(), stdin)));
+            }
         }
     }
 
     #[test]
     fn another_version_is_seen_but_not_read() {
-        let seen = Sighting::parse("2 77 whatever else").unwrap();
-        assert_eq!(seen, Sighting { version: 2, parent_pid: 77, body: None });
+        for version in [1, 3] {
+            let seen = Sighting::parse(&format!("{version} 77 whatever else")).unwrap();
+            assert_eq!(seen, Sighting { version, parent_pid: 77, body: None });
+        }
     }
 
     #[test]
@@ -108,7 +148,16 @@ mod tests {
         for text in ["", "1", "x 1", "1 x", " 1 1", "-1 4 00 null smol"] {
             assert_eq!(Sighting::parse(text), None, "{text:?}");
         }
-        for text in ["1 5", "1 5 zz null smol", "1 5 0f maybe smol", "1 5 0f null"] {
+        let given = "2 5 0f null smol given";
+        assert!(Sighting::parse(given).unwrap().body.is_some());
+        for text in [
+            "2 5",
+            "2 5 zz null smol given",
+            "2 5 0f maybe smol given",
+            "2 5 0f null smol",
+            "2 5 0f null smol 0f",
+            "2 5 0f null smol zz /unix/a/b",
+        ] {
             assert_eq!(Sighting::parse(text).unwrap().body, None, "{text:?}");
         }
     }

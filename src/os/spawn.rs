@@ -9,7 +9,7 @@
 //! [`child`](super::child) for what the child makes of it.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -216,6 +216,15 @@ fn link_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((ours.into(), theirs.into()))
 }
 
+/// Bytes that nobody can guess, from the system.
+pub(crate) fn secret() -> io::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    let source = Path::new("/dev/urandom");
+    let read = std::fs::File::open(source).and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(|e| io::Error::new(e.kind(), format!("can't read {}: {e}", source.display())))?;
+    Ok(bytes)
+}
+
 /// Sends our standard input over the link: one byte that carries the descriptor.
 fn send_stdin(link: &OwnedFd) -> io::Result<()> {
     let stdin = io::stdin();
@@ -277,7 +286,7 @@ mod tests {
             stdin: Stdin::Null,
             stdout: Output::Null,
             stderr: Output::Capture,
-            marker: Marker::new(1, "none"),
+            marker: Marker::new(1, "none", None),
         }
     }
 
@@ -307,7 +316,7 @@ mod tests {
         let child = run(ChildSpec { env: vec![own], args, ..spec("/bin/sh") }).unwrap();
         let status = child.process.wait_for(Duration::from_secs(10)).unwrap();
         assert!(status.is_some_and(|status| status.success()), "{status:?}");
-        let expected = Marker::new(1, "none").encode(Stdin::Null);
+        let expected = Marker::new(1, "none", None).encode(Stdin::Null);
         assert_eq!(child.process.stderr_tail().trim_end(), expected);
     }
 }

@@ -124,6 +124,9 @@ impl Inner {
     fn on_nursery_event(&mut self, nursery: NurseryId, event: NurseryEvent) {
         match event {
             NurseryEvent::Ready { child } => {
+                let conn = self.core.child_conn(child);
+                let io = conn.and_then(|conn| self.conns.get(&conn));
+                self.links_seen.extend(io.map(|io| io.stream.link()));
                 if let Some(child) = self.children.get_mut(&child) {
                     child.ready = true;
                 }

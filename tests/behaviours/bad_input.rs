@@ -37,7 +37,7 @@ fn spawning_without_init_is_refused_before_anything_is_spawned() {
     assert_eq!(ended.stdout.matches("running 1 test").count(), 1, "{ended:?}");
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn missing_executable_is_named() {
     let result: Result<()> =
         open_nursery(async |an| an.start_actor("ghost").exe("/no/such/program").await.map(|_| ()))
@@ -49,7 +49,7 @@ async fn missing_executable_is_named() {
     assert!(text.contains("/no/such/program") && text.contains("No such file"), "{text}");
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn missing_directory_of_a_child_is_named() {
     let result: Result<()> =
         open_nursery(async |an| an.start_actor("lost").cwd("/no/such/directory").await.map(|_| ()))
@@ -63,7 +63,7 @@ async fn open_root(config: RootConfig) -> Result<()> {
     open_root_actor(config, async |_| panic!("the body must not run")).await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn runtime_directory_that_cannot_be_made_is_named() {
     let dir = temp_dir();
     let file = dir.path().join("file");
@@ -75,7 +75,7 @@ async fn runtime_directory_that_cannot_be_made_is_named() {
     }
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn registry_address_in_use_is_named() -> Result<()> {
     let dir = temp_dir();
     let path = dir.path().join("registry");
@@ -88,15 +88,18 @@ async fn registry_address_in_use_is_named() -> Result<()> {
     Ok(())
 }
 
-#[tractor::test]
-async fn registry_address_of_an_unknown_kind_is_named() {
-    let addr: Address = "/ip4/127.0.0.1/tcp/1616".parse().unwrap();
-    let error = open_root(RootConfig::default().registry_addrs([addr])).await.unwrap_err();
-    assert!(matches!(error, Error::Misuse(Misuse::Config(_))), "{error:?}");
-    assert!(error.to_string().contains("/ip4/127.0.0.1/tcp/1616"), "{error}");
+#[tractor::test(matrix)]
+async fn registry_address_that_other_machines_reach_is_refused() {
+    for text in ["/ip4/0.0.0.0/tcp/1616", "/ip4/10.0.0.1/tcp/1616", "/ip6/::/tcp/1616"] {
+        let addr: Address = text.parse().unwrap();
+        let error = open_root(RootConfig::default().registry_addrs([addr])).await.unwrap_err();
+        assert!(matches!(error, Error::Misuse(Misuse::Config(_))), "{error:?}");
+        let said = error.to_string();
+        assert!(said.contains(text) && said.contains("listen on 127.0.0.1"), "{said}");
+    }
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn closed_nursery_takes_no_children() -> Result<()> {
     open_root_actor(RootConfig::default(), async |_| {
         let closed = open_nursery(async |an| {
@@ -133,7 +136,7 @@ async fn refused(child: &tractor::Portal, kwargs: &impl serde::Serialize) -> Str
     error.remote().unwrap().message().to_owned()
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn wrong_arguments_are_named() -> Result<()> {
     #[derive(serde::Serialize)]
     struct Wide {
@@ -164,7 +167,7 @@ async fn wrong_arguments_are_named() -> Result<()> {
 }
 
 /// Arguments without names are refused here: the far side could not tell what they are for.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn arguments_without_names_are_refused_at_the_call() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -178,7 +181,7 @@ async fn arguments_without_names_are_refused_at_the_call() -> Result<()> {
 }
 
 /// The result is of another type than the caller takes it for.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn result_of_another_type_is_an_error_here() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;

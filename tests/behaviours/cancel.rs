@@ -45,7 +45,7 @@ fn count_asserted(error: &Error) -> usize {
     sources.len()
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancel_01_remote_error_assertion() {
     let seen = OnceLock::new();
     let result: Result<()> = open_nursery(async |an| {
@@ -81,7 +81,7 @@ impl Rpc for UnexpectedKwarg {
     }
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancel_01_remote_error_unexpected_kwarg() {
     let seen = OnceLock::new();
     let result: Result<()> = open_nursery(async |an| {
@@ -102,7 +102,7 @@ async fn cancel_01_remote_error_unexpected_kwarg() {
 
 /// In the reference main raises a group with both, always, as a cancelled child counts as an error
 /// too. Here it is the errors that there were: of the second child, too, if it was that fast.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancel_02_multierror() {
     let result: Result<()> = open_nursery(async |an| {
         let _first = an.start_actor("errorer1").run(assert_err_now()).await?;
@@ -116,7 +116,7 @@ async fn cancel_02_multierror() {
     assert!((1..=2).contains(&count), "{count}");
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancel_04_single_subactor_by_its_nursery() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("nothin").enable(module!()).await?;
@@ -130,7 +130,7 @@ async fn cancel_04_single_subactor_by_its_nursery() -> Result<()> {
 }
 
 /// The reference raises a keyboard interrupt in the body; here it is any error of the body's own.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancel_04_single_subactor_by_an_error() {
     let result: Result<()> = open_nursery(async |an| {
         let child = an.start_actor("nothin").enable(module!()).await?;
@@ -205,7 +205,7 @@ async fn some_cancels_all(count: usize, once: Once, asked: Asked) -> Error {
 
 const SOON: Duration = Duration::from_secs(1);
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancel_06_some_cancels_all_1_run_in_actor_fails() {
     let error = some_cancels_all(1, Once::Assert(Duration::ZERO), Asked::ForNothing).await;
     assert!(matches!(error, Error::Remote(_)), "bare: {error:?}");
@@ -214,33 +214,33 @@ async fn cancel_06_some_cancels_all_1_run_in_actor_fails() {
 
 /// The reference's groups have as many members as there are children, of which all but the first
 /// may be mere cancellations. Ours have the failures.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancel_06_some_cancels_all_2_run_in_actors_fail() {
     let error = some_cancels_all(2, Once::Assert(Duration::ZERO), Asked::ForNothing).await;
     assert!((1..=2).contains(&count_asserted(&error)), "{error:?}");
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancel_06_some_cancels_all_3_run_in_actors_fail() {
     let error = some_cancels_all(3, Once::Assert(Duration::ZERO), Asked::ForNothing).await;
     assert!((1..=3).contains(&count_asserted(&error)), "{error:?}");
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancel_06_some_cancels_all_1_daemon_fails_and_the_others_sleep() {
     let error = some_cancels_all(3, Once::SleepForever, Asked::ToAssert(Duration::ZERO)).await;
     assert!(matches!(error, Error::Remote(_)), "bare: {error:?}");
     assert_eq!(count_asserted(&error), 1);
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancel_06_some_cancels_all_1_daemon_fails_and_the_others_are_done() {
     let error = some_cancels_all(3, Once::Nothing, Asked::ToAssert(SOON)).await;
     assert!(matches!(error, Error::Remote(_)), "bare: {error:?}");
     assert_eq!(count_asserted(&error), 1);
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancel_06_some_cancels_all_no_daemon_fails_and_the_others_do() {
     let error = some_cancels_all(3, Once::Assert(SOON), Asked::ToDoNothing).await;
     assert!((1..=3).contains(&count_asserted(&error)), "{error:?}");
@@ -298,13 +298,13 @@ async fn cancel_while_grandchild_sleeps(cancel_outer_first: bool) {
     assert!(!exists(pid), "the grandchild is gone");
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancel_10_while_childs_child_in_sync_sleep() {
     cancel_while_grandchild_sleeps(false).await;
 }
 
 /// The reference knows that it fails this one.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancel_10_while_childs_child_in_sync_sleep_cancelled_first() {
     cancel_while_grandchild_sleeps(true).await;
 }
@@ -316,7 +316,7 @@ async fn mark_later(mark: String) -> Result<()> {
 }
 
 /// Dropping a handle changes who gets told, never who gets killed.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn dropped_run_handle_lets_the_function_run_to_its_end() -> Result<()> {
     open_root_actor(RootConfig::default().enable(module!()), async |_| {
         let mark = "dropped run handle".to_owned();
@@ -343,7 +343,7 @@ async fn mark_when_cancelled(mark: String) -> Result<()> {
     tractor::scope::finally(body, cancelled).await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn dropped_call_cancels_the_remote_task() -> Result<()> {
     open_root_actor(RootConfig::default().enable(module!()), async |_| {
         open_nursery(async |an| {

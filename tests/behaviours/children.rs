@@ -21,7 +21,7 @@ async fn sleep_forever() -> Result<()> {
     sleep(FOREVER).await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn killed_child_fails_its_nursery_at_once() {
     let result: Result<()> = open_nursery(async |an| {
         let child = an.start_actor("victim").enable(module!()).await?;
@@ -39,7 +39,7 @@ async fn killed_child_fails_its_nursery_at_once() {
 }
 
 /// The call and the nursery tell the same story, once.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn child_that_exits_during_a_call_is_reported_once() {
     let result: Result<()> = open_nursery(async |an| {
         let child = an.start_actor("quitter").enable(module!()).await?;
@@ -56,7 +56,7 @@ async fn linked(ctx: Context<(), (), ()>) -> Result<()> {
     sleep(FOREVER).await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn child_that_is_killed_ends_the_contexts_with_it() {
     let result: Result<()> = open_nursery(async |an| {
         let child = an.start_actor("victim").enable(module!()).isolated().await?;
@@ -74,7 +74,7 @@ async fn child_that_is_killed_ends_the_contexts_with_it() {
 }
 
 /// An isolated child's death is reported, its portals fail, and everybody else lives on.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn isolated_child_dies_alone_and_can_be_replaced() -> Result<()> {
     open_nursery(async |an| {
         let sibling = an.start_actor("sibling").enable(module!()).await?;
@@ -97,7 +97,7 @@ async fn isolated_child_dies_alone_and_can_be_replaced() -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn isolated_run_once_fails_alone() -> Result<()> {
     open_nursery(async |an| {
         let run = an.start_actor("once").isolated().run(exit_with { code: 3 }).await?;
@@ -109,7 +109,7 @@ async fn isolated_run_once_fails_alone() -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn wait_closed_returns_when_the_process_is_reaped() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -131,7 +131,7 @@ async fn wait_closed_returns_when_the_process_is_reaped() -> Result<()> {
 }
 
 /// A call that is under way when its actor is cancelled ends as cancelled, by us.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn calls_end_when_their_actor_is_cancelled() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -150,7 +150,7 @@ async fn calls_end_when_their_actor_is_cancelled() -> Result<()> {
 }
 
 /// The child row of the table of bad input: before it ever connects.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn child_that_never_connects_fails_at_once() {
     let result: Result<()> = open_nursery(async |an| {
         let script = "echo this is no actor >&2; exit 3";
@@ -168,7 +168,7 @@ async fn child_that_never_connects_fails_at_once() {
 }
 
 /// The same, where nobody waits for the start: the nursery itself reports it, before its exit.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn child_that_never_connects_cancels_the_body() {
     let result: Result<()> = open_nursery(async |an| {
         let shell = an.clone();
@@ -187,7 +187,7 @@ async fn child_that_never_connects_cancels_the_body() {
 }
 
 /// Nothing keeps a child alive whose start nobody waits for any more.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn start_that_is_dropped_ends_the_child() -> Result<()> {
     open_nursery(async |an| {
         let start = std::future::IntoFuture::into_future(an.start_actor("dropped"));

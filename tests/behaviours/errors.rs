@@ -13,7 +13,7 @@ async fn panic_with(text: String) {
 /// The line of the panic above, as the report has it.
 const PANIC_AT: &str = "tests/behaviours/errors.rs:10:5";
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn panic_of_a_remote_task_is_an_error_with_its_location() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).stderr(Stdio::Null).await?;
@@ -32,7 +32,7 @@ async fn panic_of_a_remote_task_is_an_error_with_its_location() -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn panic_of_a_body_ends_its_children_and_is_an_error() {
     let result: Result<()> = open_nursery(async |an| {
         an.start_actor("child").await?;
@@ -65,7 +65,7 @@ async fn fail(number: &str) -> Result<u32, OutOfCheese> {
     number.parse().map_err(OutOfCheese)
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn error_keeps_its_type_text_and_cause() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -88,7 +88,7 @@ async fn relay(number: String) -> Result<u32> {
 }
 
 /// Through one actor more: the error is the same, and knows its way.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn relayed_error_keeps_its_source() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -105,7 +105,7 @@ async fn relayed_error_keeps_its_source() -> Result<()> {
 }
 
 /// Several failures are a group: the body's own first, then the children's, each once.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn several_failures_are_a_group_of_each_once() {
     let result: Result<()> = open_nursery(async |an| {
         let bad = an.start_actor("bad").stderr(Stdio::Null);
@@ -126,7 +126,7 @@ async fn several_failures_are_a_group_of_each_once() {
 }
 
 /// Cancellation never masks an error: not that of the child, nor that of the cleanup it set off.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cancelled_body_whose_cleanup_fails_adds_to_the_group() {
     let result: Result<()> = open_nursery(async |an| {
         let child = an.start_actor("victim").await?;
@@ -148,7 +148,7 @@ async fn fail_when_started(ctx: Context<(), (), ()>) -> Result<()> {
 }
 
 /// The far task's failure cancels the block, and is what the block fails of.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn failure_of_a_context_cancels_its_block() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -171,7 +171,7 @@ async fn grandparent() -> Result<()> {
 }
 
 /// The death of a grandchild says who died, and of what, also in its grandparent.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn death_of_a_grandchild_reaches_the_root() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;

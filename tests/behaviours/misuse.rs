@@ -35,7 +35,7 @@ async fn clumsy(ctx: Context<u32, u32, u32>) -> Result<u32> {
     Ok(n)
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn misuse_of_a_context_is_refused_and_changes_nothing() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("clumsy").enable(module!()).await?;
@@ -60,7 +60,7 @@ async fn never_started(_ctx: Context<u32, (), ()>) -> Result<()> {
 }
 
 /// The value that the block begins with was never sent.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn context_that_returns_before_started_fails() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -84,7 +84,7 @@ async fn echo_forever(ctx: Context<(), u32, u32>) -> Result<()> {
 }
 
 /// After the context was cancelled everything says so; cancelling it again is no error.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn use_after_cancel_says_that_it_was_cancelled() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -132,7 +132,7 @@ async fn len(text: &str) -> usize {
 }
 
 /// A frame's limit is 16 MiB: what is larger is refused where it is sent, naming the limit.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn payload_over_the_limit_is_refused_where_it_is_sent() -> Result<()> {
     let too_large = "x".repeat((16 << 20) + 1);
     open_nursery(async |an| {
@@ -186,7 +186,7 @@ impl tractor::endpoint::ContextEndpoint for Mistaken {
 }
 
 /// What a far task had to say that was faster than the block is there, though it has ended.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn stream_opened_after_the_far_end_has_what_was_sent() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -205,7 +205,7 @@ async fn stream_opened_after_the_far_end_has_what_was_sent() -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn item_of_another_type_is_an_error_and_the_stream_goes_on() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;

@@ -150,19 +150,19 @@ async fn child_calls_root(modules: Vec<Module>, name: &str) -> Result<String> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn rpc_03_root_without_modules_refuses() {
     let error = child_calls_root(Vec::new(), "sleep_it_off").await.unwrap_err();
     assert_eq!(remote_type(&error), "ModuleNotExposed", "{error:?}");
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn rpc_03_root_with_the_module_answers() -> Result<()> {
     assert_eq!(child_calls_root(vec![module!()], "sleep_it_off").await?, "yo");
     Ok(())
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn rpc_03_root_without_the_function_says_so() {
     let error = child_calls_root(vec![module!()], "no_such_function").await.unwrap_err();
     assert_eq!(remote_type(&error), "AttributeError", "{error:?}");
@@ -186,7 +186,7 @@ mod elsewhere {
 }
 
 /// The allow-list: a module that was not enabled is as good as not there.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn only_enabled_modules_can_be_called() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable_of::<add>().await?;

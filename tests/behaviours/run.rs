@@ -17,13 +17,13 @@ async fn open_a_second_root() -> Result<()> {
     second_root().await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn run_02_only_one_root_actor_in_the_root() {
     let result = open_root_actor(RootConfig::default(), async |_| second_root().await).await;
     assert!(matches!(result, Err(Error::Misuse(Misuse::RootInsideActor))), "{result:?}");
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn run_02_only_one_root_actor_in_a_child() {
     let result =
         open_nursery(async |an| an.run_in_actor(open_a_second_root {}).await?.result().await);
@@ -31,7 +31,7 @@ async fn run_02_only_one_root_actor_in_a_child() {
     assert_eq!(remote_type(&error), "RuntimeError", "{error:?}");
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn run_03_first_nursery_opens_the_root() -> Result<()> {
     open_nursery(async |_| {
         let root = current_actor()?;
@@ -51,7 +51,7 @@ async fn run_03_first_nursery_opens_the_root() -> Result<()> {
 
 /// The reference's debug flag, which a nursery sets and unsets, does not exist. What is meant by it
 /// does: nothing of an actor is left around the code that ran in it.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn run_04_no_actor_is_left_after_the_root() -> Result<()> {
     let no_actor = || matches!(current_actor(), Err(Error::NoCurrentActor));
     assert!(no_actor());
@@ -79,7 +79,7 @@ async fn which_context(ctx: Context<bool, (), ()>) -> Result<bool> {
     is_it() // still, after it was suspended
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn current_actor_and_context_are_the_running_tasks() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -95,7 +95,7 @@ async fn current_actor_and_context_are_the_running_tasks() -> Result<()> {
 }
 
 /// Trees in one process don't see each other.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn two_trees_in_one_process_are_apart() -> Result<()> {
     let tree = async |name: &'static str| {
         open_root_actor(RootConfig::default(), async move |root| {
@@ -131,7 +131,7 @@ async fn call_hidden_in_root(mark: String) -> Result<String> {
 }
 
 /// Naming an endpoint by hand enables it, and only it.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn endpoint_exposed_by_hand_can_be_called() -> Result<()> {
     let config = RootConfig::default().expose(Exposed::new().rpc::<by_hand::hidden>());
     open_root_actor(config, async |_| {
@@ -165,7 +165,7 @@ async fn defer_notes(path: std::path::PathBuf) -> Result<()> {
 }
 
 /// The lifetime stack: the last deferred is the first to run, when the actor has ended.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn deferred_cleanups_run_in_reverse_in_a_child() -> Result<()> {
     let dir = program::temp_dir();
     let path = dir.path().join("notes");
@@ -181,7 +181,7 @@ async fn deferred_cleanups_run_in_reverse_in_a_child() -> Result<()> {
     Ok(())
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn deferred_cleanups_run_in_reverse_in_the_root_after_its_children() -> Result<()> {
     let notes = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let result: Result<()> = open_root_actor(RootConfig::default(), async |root| {

@@ -28,7 +28,7 @@ async fn same_function(in_root: bool) -> Result<u64> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn spawn_01_same_function_in_root_and_child() -> Result<()> {
     let result = tractor::open_root_actor(tractor::RootConfig::default(), async |_| {
         same_function(true).await
@@ -42,7 +42,7 @@ async fn movie_theatre_question() -> &'static str {
     "have you ever seen a portal?"
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn spawn_02_movie_theatre_convo() -> Result<()> {
     open_nursery(async |an| {
         let frank = an.start_actor("frank").enable(module!()).await?;
@@ -77,12 +77,12 @@ async fn most_beautiful_word(value: Option<&str>) -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn spawn_03_most_beautiful_word() -> Result<()> {
     most_beautiful_word(Some("life")).await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn spawn_03_most_beautiful_word_none() -> Result<()> {
     most_beautiful_word(None).await
 }
@@ -154,7 +154,7 @@ async fn given() -> Result<Given> {
     })
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn child_gets_its_environment_directory_and_arguments() -> Result<()> {
     let dir = temp_dir();
     assert!(std::env::var_os("PATH").is_some(), "else removing it shows nothing");
@@ -232,7 +232,7 @@ async fn logged_at(level: Option<&str>) -> String {
     }
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn loglevel_of_a_child_decides_what_it_logs() {
     assert_eq!(logged_at(None).await, "", "off by default");
     let logged = logged_at(Some("info")).await;
@@ -252,7 +252,7 @@ async fn complain_and_abort() -> () {
 }
 
 /// The tail is bounded, and its end is there: what was said last is what one wants to know.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn stderr_tail_is_in_the_error() -> Result<()> {
     let result: Result<()> = open_nursery(async |an| {
         let child = an.start_actor("loud").stderr(Stdio::Capture);

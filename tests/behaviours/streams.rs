@@ -86,22 +86,22 @@ async fn two_way(explicit: bool, ahead: bool) -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn twoway_01_loop_server_and_client_in_turn() -> Result<()> {
     two_way(true, false).await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn twoway_01_loop_server_and_client_ahead() -> Result<()> {
     two_way(true, true).await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn twoway_01_for_server_and_client_in_turn() -> Result<()> {
     two_way(false, false).await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn twoway_01_for_server_and_client_ahead() -> Result<()> {
     two_way(false, true).await
 }
@@ -128,7 +128,7 @@ async fn send_all<S: Sink<u64, Error = Error> + Unpin>(sink: &mut S, count: u64)
 }
 
 /// More items than the window holds, both ways at once: each half on its own task.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn stream_is_a_futures_stream_and_sink() -> Result<()> {
     const COUNT: u64 = 5_000;
     open_nursery(async |an| {
@@ -159,7 +159,7 @@ async fn stream_is_a_futures_stream_and_sink() -> Result<()> {
 }
 
 /// The halves end apart: a sender that is dropped lets the receiver go on.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn dropped_sending_half_ends_only_its_own_direction() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("doubler").enable(module!()).await?;
@@ -196,7 +196,7 @@ async fn counter(ctx: Context<(), u64, ()>) -> Result<u64> {
 }
 
 /// Backpressure: a sender whose receiver does not read is held, and loses nothing.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn slow_reader_holds_the_sender_back() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("counter").enable(module!()).await?;

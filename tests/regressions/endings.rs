@@ -1,6 +1,7 @@
 //! Endings that took too long, never came, or came too early.
 
 use std::future::pending;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_lite::FutureExt as _;
@@ -27,7 +28,7 @@ async fn hold_something_awkward(ctx: Context<(), (), ()>) -> Result<()> {
 }
 
 /// A destructor that panics when its task is cancelled ends the task, with the panic as its error.
-#[tractor::test(timeout = 10)]
+#[tractor::test(matrix, timeout = 10)]
 async fn panic_of_a_cancelled_task_is_its_error() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -41,7 +42,7 @@ async fn panic_of_a_cancelled_task_is_its_error() -> Result<()> {
 }
 
 /// A process that comes to exist after its child was given up on is neither left nor waited for.
-#[tractor::test(timeout = 10)]
+#[tractor::test(matrix, timeout = 10)]
 async fn child_that_exists_too_late_does_not_keep_its_root() -> Result<()> {
     open_root_actor(RootConfig::default().teardown(Duration::ZERO), async |_| {
         open_nursery(async |an| {
@@ -74,9 +75,11 @@ async fn hand_a_cleanup_over(file: String) {
 }
 
 /// A child finishes the cleanups that were handed over before it exits, as a root does.
-#[tractor::test(timeout = 10)]
+#[tractor::test(matrix, timeout = 10)]
 async fn child_does_not_exit_before_its_cleanups() -> Result<()> {
-    let file = std::env::temp_dir().join(format!("tractor-cleanup-{}", std::process::id()));
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let file = std::env::temp_dir().join(format!("tractor-cleanup-{pid}-{count}"));
     open_nursery(async |an| {
         let file = file.display().to_string();
         an.run_in_actor(hand_a_cleanup_over { file }).await?.result().await
@@ -91,7 +94,7 @@ async fn child_does_not_exit_before_its_cleanups() -> Result<()> {
 async fn nothing() {}
 
 /// Whoever waits for a failure when the nursery closes is told that none will come.
-#[tractor::test(timeout = 10)]
+#[tractor::test(matrix, timeout = 10)]
 async fn watcher_of_failures_ends_with_the_nursery() -> Result<()> {
     scope::open_nursery(async |tn| {
         open_nursery(async |an| {
@@ -121,7 +124,7 @@ fn ended_actor_accepts_nobody() {
 }
 
 /// Time limits work outside of any actor, and wait for the tree that they cut.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn time_limit_around_a_nursery_outside_of_any_actor() {
     let limit = Duration::from_millis(50);
     let cut = tractor::scope::move_on_after(
@@ -141,7 +144,7 @@ async fn fail() -> Result<()> {
 }
 
 /// An isolated child whose one task fails is reported like one that dies.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn failure_of_an_isolated_task_is_reported() -> Result<()> {
     open_nursery(async |an| {
         an.start_actor("worker").isolated().run(fail {}).await?;
@@ -154,7 +157,7 @@ async fn failure_of_an_isolated_task_is_reported() -> Result<()> {
 }
 
 /// A start that fails is told to whoever asked for it, and not once more as a failure.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn failed_start_of_an_isolated_child_is_told_once() -> Result<()> {
     open_nursery(async |an| {
         let start = an.start_actor("gone").exe("/nonexistent/program").isolated();
@@ -178,7 +181,7 @@ async fn clean_up_slowly(ctx: Context<(), (), ()>, file: String) -> Result<()> {
 }
 
 /// A child that was given more time to end has it: its cleanups, and the scopes that wait for it.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn larger_budget_of_a_child_reaches_its_cleanups() -> Result<()> {
     let file = std::env::temp_dir().join(format!("tractor-budget-{}", std::process::id()));
     let path = file.display().to_string();

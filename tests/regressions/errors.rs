@@ -40,7 +40,7 @@ async fn answer() -> u32 {
 }
 
 /// The text of an error is made outside of the actor's lock, and a panic in it costs the text only.
-#[tractor::test(timeout = 10)]
+#[tractor::test(matrix, timeout = 10)]
 async fn error_with_awkward_text_is_an_error_and_no_more() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -60,7 +60,7 @@ async fn take_in(data: String) -> usize {
 }
 
 /// A child whose one function can't be started has no reason to live: nobody could end it.
-#[tractor::test(timeout = 10)]
+#[tractor::test(matrix, timeout = 10)]
 async fn run_that_can_not_be_started_leaves_no_child() -> Result<()> {
     open_nursery(async |an| {
         let refused = an.run_in_actor(take_in { data: "x".repeat(17 << 20) }).await;
@@ -95,7 +95,7 @@ async fn errors_of_a_lost_peer(name: String) -> Result<usize> {
 }
 
 /// What the block and the far end both tell is one piece of news.
-#[tractor::test(timeout = 10)]
+#[tractor::test(matrix, timeout = 10)]
 async fn lost_peer_is_reported_once() -> Result<()> {
     open_nursery(async |an| {
         an.start_actor("other").enable_of::<idle>().enable(module!()).isolated().await?;

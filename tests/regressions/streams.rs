@@ -32,7 +32,7 @@ async fn close(stream: &mut MsgStream<u32, ()>) -> Result<()> {
 
 /// `send` and the `Sink` share a buffer: what one has sent the other must not send again, and what
 /// one has left there the other must not throw away.
-#[tractor::test(timeout = 10)]
+#[tractor::test(matrix, timeout = 10)]
 async fn both_ways_to_send_may_be_mixed() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
@@ -51,7 +51,7 @@ async fn both_ways_to_send_may_be_mixed() -> Result<()> {
 }
 
 /// A task that reads from a context whose block is gone hears of it.
-#[tractor::test(timeout = 10)]
+#[tractor::test(matrix, timeout = 10)]
 async fn reader_of_a_dropped_context_wakes_up() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable_of::<idle>().await?;
@@ -85,7 +85,7 @@ async fn fail_after_an_item(ctx: Context<(), (), u32>) -> Result<()> {
 }
 
 /// Whoever reads may keep the error to itself: the block is cancelled all the same.
-#[tractor::test(timeout = 10)]
+#[tractor::test(matrix, timeout = 10)]
 async fn swallowed_error_of_the_far_end_still_ends_the_block() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;

@@ -122,12 +122,15 @@ pub struct RuntimeVars {
     pub loglevel: Option<Text>,
     /// `budget_ms`: ours; how long the child's teardown may take.
     pub budget_ms: Option<u64>,
+    /// `connect_back`: ours; whether the children of this tree connect back to their parents.
+    pub connect_back: bool,
 }
 
 impl RuntimeVars {
     /// Appends the map, in the reference's order.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let ours = usize::from(self.loglevel.is_some()) + usize::from(self.budget_ms.is_some());
+        let ours = [self.loglevel.is_some(), self.budget_ms.is_some(), self.connect_back];
+        let ours = ours.into_iter().filter(|is_set| *is_set).count();
         let flag = |out: &mut Vec<u8>, key, value| {
             put_str(out, key);
             put_bool(out, value);
@@ -157,6 +160,9 @@ impl RuntimeVars {
             put_str(out, "budget_ms");
             put_uint(out, budget);
         }
+        if self.connect_back {
+            flag(out, "connect_back", true);
+        }
     }
 
     /// Reads the map. Every variable may be absent; unknown ones are ignored.
@@ -183,6 +189,7 @@ impl RuntimeVars {
                 }
                 b"loglevel" => vars.loglevel = fields.optional(|f| f.text("loglevel"))?,
                 b"budget_ms" => vars.budget_ms = fields.optional(|f| f.reader.uint("budget_ms"))?,
+                b"connect_back" => vars.connect_back = fields.reader.bool("connect_back")?,
                 _ => fields.skip(key)?,
             }
         }
