@@ -1,6 +1,7 @@
 //! Endings that took too long, never came, or came too early.
 
 use std::future::pending;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -74,12 +75,17 @@ async fn hand_a_cleanup_over(file: String) {
     assert!(flag.cuts(scope::finally(body, cleanup)).await.is_none());
 }
 
+/// A file that nobody has yet: variants of a test run side by side.
+fn mark_file() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    std::env::temp_dir().join(format!("tractor-mark-{pid}-{count}"))
+}
+
 /// A child finishes the cleanups that were handed over before it exits, as a root does.
 #[tractor::test(matrix, timeout = 10)]
 async fn child_does_not_exit_before_its_cleanups() -> Result<()> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let file = std::env::temp_dir().join(format!("tractor-cleanup-{pid}-{count}"));
+    let file = mark_file();
     open_nursery(async |an| {
         let file = file.display().to_string();
         an.run_in_actor(hand_a_cleanup_over { file }).await?.result().await
@@ -183,7 +189,7 @@ async fn clean_up_slowly(ctx: Context<(), (), ()>, file: String) -> Result<()> {
 /// A child that was given more time to end has it: its cleanups, and the scopes that wait for it.
 #[tractor::test(matrix)]
 async fn larger_budget_of_a_child_reaches_its_cleanups() -> Result<()> {
-    let file = std::env::temp_dir().join(format!("tractor-budget-{}", std::process::id()));
+    let file = mark_file();
     let path = file.display().to_string();
     let cut = scope::move_on_after(
         Duration::from_millis(200),
