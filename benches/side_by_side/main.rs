@@ -8,7 +8,7 @@
 //! cargo bench --bench side_by_side -- --core 1     on another core than the first one allowed
 //! ```
 //!
-//! Every figure is measured several times, floor and ours in turn, and each repeat makes its own
+//! Every figure is measured several times, floor, smol and tokio in turn, and each repeat makes its own
 //! processes. What is printed are medians; the ratio is the median of the repeats' ratios, and says
 //! how many times *worse* than the floor we are. All processes are pinned to one core: on two, the
 //! time to wake an idle core is most of every figure, for everybody.
@@ -50,7 +50,7 @@ const SMALL: u32 = 64;
 const LARGE: u32 = 64 << 10;
 
 fn main() {
-    // First: this same program is the child of both sides.
+    // First: this same program is the child of all sides.
     tractor::init();
     floor::serve_if_child();
     let args: Vec<String> = std::env::args().skip(1).collect();

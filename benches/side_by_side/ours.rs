@@ -1,13 +1,16 @@
 //! The same work as an actor program does it.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 use tractor::{ActorNursery, Context, Portal, Result, RootConfig, scope};
-use tractor_executors::Executor as _;
+use tractor_executors::Executor;
 use tractor_executors::smol::Smol;
+use tractor_executors::tokio::Tokio;
 
 use crate::report::Sample;
 use crate::{median, resident};
@@ -91,6 +94,27 @@ impl<'de> Deserialize<'de> for Blob {
 
 // The parent.
 
+/// What both sides run on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum On {
+    Smol,
+    Tokio,
+}
+
+static ON_TOKIO: AtomicBool = AtomicBool::new(false);
+
+/// What the trees from now on run on.
+pub(crate) fn run_on(on: On) {
+    ON_TOKIO.store(on == On::Tokio, Ordering::Relaxed);
+}
+
+fn executor() -> Arc<dyn Executor> {
+    match ON_TOKIO.load(Ordering::Relaxed) {
+        false => Smol::global(),
+        true => Tokio::global(),
+    }
+}
+
 /// Runs `body` in a nursery of a tree of its own.
 fn tree<T, F, Fut>(body: F) -> T
 where
@@ -99,12 +123,12 @@ where
     Fut: Future<Output = Result<T>> + Send,
 {
     let mut value = None;
-    let root = tractor::open_root_actor(RootConfig::default(), async |_| {
-        tractor::open_nursery(body).await
-    });
+    let executor = executor();
+    let config = RootConfig::default().executor(executor.clone());
+    let root = tractor::open_root_actor(config, async |_| tractor::open_nursery(body).await);
     {
         let mut root = pin!(async { value = Some(root.await) });
-        Smol::global().block_on(root.as_mut());
+        executor.block_on(root.as_mut());
     }
     value.expect("block_on runs it to its end").expect("the tree ends well")
 }

@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use crate::ours;
+
 /// One value, in the unit of its figure.
 pub(crate) type Sample = f64;
 
@@ -71,36 +73,64 @@ impl Figure {
         self
     }
 
-    /// Measures and prints its line.
+    /// Measures, the executors in turn, and prints its line.
     pub(crate) fn measure(&self, repeats: usize) {
-        let (mut floors, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let mut runs = Runs::default();
         for _ in 0..repeats {
-            let (floor, our) = ((self.floor)(), (self.ours)());
-            ratios.push(if self.unit.less_is_better() { our / floor } else { floor / our });
-            floors.push(floor);
-            ours.push(our);
+            let floor = (self.floor)();
+            let [smol, tokio] = [ours::On::Smol, ours::On::Tokio].map(|on| {
+                ours::run_on(on);
+                (self.ours)()
+            });
+            runs.floors.push(floor);
+            runs.smol.push(smol);
+            runs.tokio.push(tokio);
+            runs.to_floor.push(self.worse(smol, floor));
+            runs.to_smol.push(self.worse(tokio, smol));
         }
-        self.print(middle(&mut floors), middle(&mut ours), &mut ratios);
+        self.print(runs);
     }
 
-    fn print(&self, floor: Sample, ours: Sample, ratios: &mut [f64]) {
-        let ratio = middle(ratios);
-        let spread = (ratios[0], ratios[ratios.len() - 1]);
+    /// How many times worse one value is than the other.
+    fn worse(&self, one: Sample, other: Sample) -> f64 {
+        if self.unit.less_is_better() { one / other } else { other / one }
+    }
+
+    fn print(&self, mut runs: Runs) {
+        let [floor, smol, tokio] =
+            [&mut runs.floors, &mut runs.smol, &mut runs.tokio].map(|samples| middle(samples));
+        let (ratio, spread) = (middle(&mut runs.to_floor), spread(&runs.to_floor));
+        let (between, spread_between) = (middle(&mut runs.to_smol), self::spread(&runs.to_smol));
         let (target, met) = match self.target {
             Target::Ratio(max) => (format!("<= {max}x"), ratio <= max),
-            Target::AtLeast(least) => (format!(">= {}", self.unit.show(least)), ours >= least),
+            Target::AtLeast(least) => (format!(">= {}", self.unit.show(least)), smol >= least),
             Target::None => ("-".to_owned(), true),
         };
-        let (floor, ours) = (self.unit.show(floor), self.unit.show(ours));
-        let spread = format!("{:.2}..{:.2}", spread.0, spread.1);
+        let [floor, smol, tokio] = [floor, smol, tokio].map(|value| self.unit.show(value));
         let met = if met { "" } else { "  MISSED" };
         let name = self.name;
         println!(
-            "| {name:27} | {floor:>11} | {ours:>11} | {ratio:6.2}x | {spread:>12} | {target:>12} |{met}"
+            "| {name:27} | {floor:>10} | {smol:>10} | {ratio:5.2}x | {spread:>11} | {target:>10} \
+             | {tokio:>10} | {between:5.2}x | {spread_between:>11} |{met}"
         );
         // Each line as it comes: a run takes minutes. A closed pipe is no reason to fail.
         let _ = std::io::stdout().flush();
     }
+}
+
+/// What the repeats of one figure gave.
+#[derive(Default)]
+struct Runs {
+    floors: Vec<Sample>,
+    smol: Vec<Sample>,
+    tokio: Vec<Sample>,
+    to_floor: Vec<f64>,
+    to_smol: Vec<f64>,
+}
+
+/// The least and the most of sorted ratios.
+fn spread(ratios: &[f64]) -> String {
+    format!("{:.2}..{:.2}", ratios[0], ratios[ratios.len() - 1])
 }
 
 /// Sorts, and gives the middle one.
@@ -116,10 +146,14 @@ pub(crate) fn head(args: &str, core: Option<usize>, repeats: usize) {
         Some(core) => println!("all processes on core {core}; medians of {repeats} repeats"),
         None => println!("NOT PINNED: don't compare; medians of {repeats} repeats"),
     }
-    println!("the ratio says how many times worse than the floor; the spread is of the ratio");
+    println!(
+        "smol: on smol, and how many times worse than the floor, with the spread of the ratio"
+    );
+    println!("tokio: on its current-thread runtime, and how many times worse than smol");
     println!();
     println!(
-        "| figure                      |       floor |        ours |   ratio |       spread |       target |"
+        "| figure                      |      floor |       smol |  ratio |      spread |     target \
+         |      tokio |  ratio |      spread |"
     );
-    println!("|---|---:|---:|---:|---:|---:|");
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
 }
