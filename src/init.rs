@@ -56,8 +56,8 @@ pub fn init_with(find: fn(&str) -> Option<Arc<dyn Executor>>) {
     init();
 }
 
-/// Serves as a child. Inside of a tokio runtime no thread may block on another one: there it does so
-/// on a thread of its own, while this one waits for it and keeps its parent-death signal.
+/// Serves as a child. Inside of a tokio runtime no thread may block on another one: there it does
+/// so on a thread of its own, while this one waits for it and keeps its parent-death signal.
 fn run_child(link: os::ChildLink) -> i32 {
     #[cfg(feature = "tokio")]
     if tractor_executors::tokio::Tokio::current().is_some() {

@@ -8,8 +8,8 @@
 //! cargo bench --bench side_by_side -- --core 1     on another core than the first one allowed
 //! ```
 //!
-//! Every figure is measured several times, floor, smol and tokio in turn, and each repeat makes its own
-//! processes. What is printed are medians; the ratio is the median of the repeats' ratios, and says
+//! Every figure is measured several times, floor, smol and tokio in turn, and each repeat makes its
+//! own processes. What is printed are medians; the ratio is the median of the repeats' ratios, and says
 //! how many times *worse* than the floor we are. All processes are pinned to one core: on two, the
 //! time to wake an idle core is most of every figure, for everybody.
 //!

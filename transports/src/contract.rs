@@ -119,8 +119,8 @@ pub fn blocks_then_tells_of_room(executor: &dyn Executor, make: &dyn Fn() -> Pai
     assert!(received[filled..] == rest, "a write that would have blocked left bytes behind");
 }
 
-/// After a shutdown the peer reads what was written, then the end, as often as it asks; writes fail,
-/// the peer's at least once it has heard of it.
+/// After a shutdown the peer reads what was written, then the end, as often as it asks; writes
+/// fail, the peer's at least once it has heard of it.
 ///
 /// # Panics
 /// When the contract is broken.
