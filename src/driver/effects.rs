@@ -123,7 +123,7 @@ impl Driver {
         if let Some(known) = self.shared.lock().children.get_mut(&child) {
             known.process = Some(process.clone());
         }
-        self.processes.insert(child, Watched { process, exit });
+        self.processes.insert(child, Watched { process, exit, sent: None });
         self.shared.ready.wake(Source::Child(child));
         let is_known = self.shared.lock().core.is_known(conn);
         match is_known {
@@ -136,7 +136,7 @@ impl Driver {
     }
 
     fn signal(&mut self, child: ChildId, signal: Signal) {
-        let Some(watched) = self.processes.get(&child) else { return };
+        let Some(watched) = self.processes.get_mut(&child) else { return };
         let number = match signal {
             Signal::Terminate => os::Signal::TERM,
             Signal::Kill => os::Signal::KILL,
@@ -146,6 +146,7 @@ impl Driver {
             "child {child} (pid {}) gets {signal:?}",
             watched.process.pid()
         );
+        watched.sent = Some(number);
         if let Err(e) = watched.process.signal(number) {
             warning!("tractor::cancel", "signalling failed: {e}");
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tractor::scope;
 use tractor::{ActorNursery, Error, Portal, Result, RootConfig, Stdio};
 
+use crate::moments;
 use crate::procs;
 use crate::program::describe;
 use crate::tree::{actor, grow, idle, panics, panics_later, ping, say, stuck};
@@ -34,6 +35,8 @@ pub(crate) async fn obey(order: &[&str]) -> Result<()> {
         ["drop-root"] => drop_root().await,
         ["cycles", count] => cycles(number(count)).await,
         ["replacements", count] => replacements(number(count)).await,
+        ["signal-at-once"] => moments::signal_at_once().await,
+        ["signal-comes-late"] => moments::signal_comes_late().await,
         _ => Err(failure(format!("no such order: {order:?}"))),
     }
 }
