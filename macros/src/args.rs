@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use syn::meta::ParseNestedMeta;
-use syn::parse::Parser;
+use syn::parse::{ParseBuffer, Parser};
 use syn::{Error, Lit, LitStr, Path, Result};
 
 /// The arguments of any of the attributes; each attribute names the keys that it knows.
@@ -22,12 +22,11 @@ impl Args {
     pub(crate) fn parse(tokens: TokenStream, known: &[&str]) -> Result<Args> {
         let mut args = Args::default();
         let mut seen = Vec::new();
+        check_keys(&tokens, known)?;
         let parser = syn::meta::parser(|meta| {
             let key = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
             if key != "crate" && !known.contains(&key.as_str()) {
-                let known = known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>();
-                let known = known.join(", ");
-                return Err(meta.error(format!("unknown argument; known are {known} and `crate`")));
+                return Err(meta.error(format!("unknown argument; {}", known_keys(known))));
             }
             if seen.contains(&key) {
                 return Err(meta.error(format!("`{key}` is given twice")));
@@ -51,14 +50,53 @@ impl Args {
             "name" => self.name = Some(wire_word(meta, "name")?),
             "executor" => self.executor = Some(executor(meta)?),
             "timeout" => self.timeout = Some(seconds(meta)?),
-            _ => self.root = Some(meta.value()?.parse::<LitStr>()?.parse()?),
+            _ => self.root = Some(root(meta)?),
         }
         Ok(())
     }
 }
 
+/// Each argument begins with its name.
+fn check_keys(tokens: &TokenStream, known: &[&str]) -> Result<()> {
+    let mut begins = true;
+    for tree in tokens.clone() {
+        let is_name = matches!(tree, TokenTree::Ident(_));
+        if begins && !is_name {
+            let text = format!("an argument is written `name = value`; {}", known_keys(known));
+            return Err(Error::new(tree.span(), text));
+        }
+        begins = matches!(tree, TokenTree::Punct(punct) if punct.as_char() == ',');
+    }
+    Ok(())
+}
+
+fn known_keys(known: &[&str]) -> String {
+    let known = known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>();
+    format!("known are {} and `crate`", known.join(", "))
+}
+
+/// What stands behind the `=`. `example` is a value as it may be.
+fn value<'a>(meta: &ParseNestedMeta<'a>, example: &str) -> Result<&'a ParseBuffer<'a>> {
+    meta.value().map_err(|_| {
+        let key = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
+        Error::new_spanned(&meta.path, format!("`{key}` needs a value: `{key} = {example}`"))
+    })
+}
+
+/// A text in quotes.
+fn text(meta: &ParseNestedMeta<'_>, example: &str) -> Result<LitStr> {
+    value(meta, example)?.parse().map_err(|error: Error| {
+        Error::new(error.span(), format!("the value is a text in quotes, such as `{example}`"))
+    })
+}
+
+fn root(meta: &ParseNestedMeta<'_>) -> Result<Path> {
+    let text = text(meta, "\"crate::vendored::tractor\"")?;
+    text.parse().map_err(|_| Error::new(text.span(), "`crate` is the path of the tractor crate"))
+}
+
 fn wire_word(meta: &ParseNestedMeta<'_>, what: &str) -> Result<LitStr> {
-    let word: LitStr = meta.value()?.parse()?;
+    let word = text(meta, "\"some.words\"")?;
     if word.value().is_empty() {
         return Err(Error::new(word.span(), format!("the {what} must not be empty")));
     }
@@ -66,7 +104,7 @@ fn wire_word(meta: &ParseNestedMeta<'_>, what: &str) -> Result<LitStr> {
 }
 
 fn executor(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
-    let name: LitStr = meta.value()?.parse()?;
+    let name = text(meta, "\"smol\"")?;
     if name.value() != "smol" {
         let text = "unknown executor: \"smol\" is the one there is; for another one, call \
                     `tractor::init` in a plain `fn main` and give it to `RootConfig::executor`";
@@ -76,7 +114,7 @@ fn executor(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
 }
 
 fn seconds(meta: &ParseNestedMeta<'_>) -> Result<Duration> {
-    let lit: Lit = meta.value()?.parse()?;
+    let lit: Lit = value(meta, "30")?.parse()?;
     let seconds = match &lit {
         Lit::Int(lit) => lit.base10_parse::<u32>().ok().map(f64::from),
         Lit::Float(lit) => lit.base10_parse::<f64>().ok(),
