@@ -11,18 +11,19 @@ use std::pin::Pin;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use tractor_core::{ChildId, ConnId, EndReason, Input, Instant, Text};
+use tractor_core::{ChildId, ConnId, Input, Instant, Text};
 use tractor_executors::{Direction, Readiness, Timer};
 use tractor_transports::{Listener, Stream};
 
 use crate::current::Identity;
 use crate::keys::KeyMap;
-use crate::log::{debug, error, warning};
+use crate::log::{error, warning};
 use crate::os;
 use crate::ready::Source;
 use crate::shared::{ConnIo, Inner, Shared};
 
 mod effects;
+mod signals;
 #[cfg(all(test, feature = "smol"))]
 mod tests;
 
@@ -47,6 +48,8 @@ struct Watched {
     exit: Box<dyn Readiness>,
     /// Our end of the socketpair with a child that connects back: it dies with it, and with us.
     _lifeline: Option<OwnedFd>,
+    /// The last signal that we sent it.
+    sent: Option<os::Signal>,
 }
 
 impl Watched {
@@ -73,8 +76,7 @@ pub(crate) struct Driver {
     spawning: usize,
     connecting: KeyMap<ConnId, Connecting>,
     listeners: Vec<Box<dyn Listener>>,
-    signals: Option<(os::RootSignals, Box<dyn Readiness>)>,
-    interrupts: u32,
+    signals: Option<signals::Signals>,
     timer: Box<dyn Timer>,
     due: Vec<Source>,
 }
@@ -93,7 +95,6 @@ impl Driver {
             connecting: KeyMap::default(),
             listeners: Vec::new(),
             signals: None,
-            interrupts: 0,
             timer,
             due: Vec::new(),
         }
@@ -103,14 +104,6 @@ impl Driver {
     fn listen(&mut self, listener: Box<dyn Listener>) {
         self.shared.ready.wake(Source::Listener(self.listeners.len()));
         self.listeners.push(listener);
-    }
-
-    /// Watches the root's signals, before the driver runs.
-    pub(crate) fn watch_signals(&mut self, signals: os::RootSignals) -> io::Result<()> {
-        let readiness = self.shared.executor.watch(signals.fd())?;
-        self.signals = Some((signals, readiness));
-        self.shared.ready.wake(Source::Signals);
-        Ok(())
     }
 
     /// Gives a connection its transport, before the driver runs or by an effect.
@@ -161,13 +154,15 @@ impl Driver {
         Poll::Pending
     }
 
-    fn is_over(&self) -> bool {
+    fn is_over(&mut self) -> bool {
         let inner = self.shared.lock();
-        inner.ended
+        let over = inner.ended
             && inner.conns.is_empty()
             && self.processes.is_empty()
             && self.spawning == 0
-            && inner.effects.is_empty()
+            && inner.effects.is_empty();
+        drop(inner);
+        over && !self.expects_signal()
     }
 
     /// The waker to poll this source with.
@@ -344,7 +339,7 @@ impl Driver {
         }
     }
 
-    // Processes and signals.
+    // Processes.
 
     fn look_at_child(&mut self, child: ChildId) {
         let waker = self.waker(Source::Child(child));
@@ -362,13 +357,16 @@ impl Driver {
                 return;
             }
         };
-        let pid = watched.process.pid();
+        let (pid, sent) = (watched.process.pid(), watched.sent);
         self.processes.remove(&child);
         self.wakers.remove(&Source::Child(child));
         self.sweep_socket(child, pid);
         let status = match status {
             os::ExitStatus::Code(code) => tractor_core::supervise::ExitStatus::Code(code),
             os::ExitStatus::Signal { signal, .. } => {
+                if sent.map(os::Signal::as_raw) != Some(signal) {
+                    self.expect_signal(signal);
+                }
                 tractor_core::supervise::ExitStatus::Signal(signal)
             }
             os::ExitStatus::Unknown => tractor_core::supervise::ExitStatus::Unknown,
@@ -388,38 +386,6 @@ impl Driver {
             // Mostly it is not there: the child removed it, or never bound it.
             let _ = std::fs::remove_file(path);
         }
-    }
-
-    fn look_at_signals(&mut self) {
-        let waker = self.waker(Source::Signals);
-        loop {
-            let Some((signals, readiness)) = &self.signals else { return };
-            let mut signal = None;
-            let _ = readiness.try_io(Direction::Read, &mut || {
-                signal = signals.take();
-                signal.map(|_| 0).ok_or_else(|| io::ErrorKind::WouldBlock.into())
-            });
-            match signal {
-                Some(signal) => self.interrupt(signal),
-                None if readiness.poll_readable(&mut Context::from_waker(&waker)).is_pending() => {
-                    return;
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// The first signal cancels the tree. (The second ends the process, whatever it does.)
-    fn interrupt(&mut self, signal: i32) {
-        self.interrupts += 1;
-        debug!("tractor::cancel", "signal {signal}: cancelling the tree");
-        let (now, mut inner) = self.shared.lock_now();
-        let why = EndReason::Interrupted { signal };
-        if inner.core.cancel_self(now, why.clone()).is_err() {
-            // Ending already, maybe of children that the same signal has ended: it is the reason.
-            inner.ending = Some(why);
-        }
-        inner.drain_events();
     }
 
     // The timer.

@@ -54,6 +54,10 @@ impl fmt::Display for EndpointPath {
 }
 
 /// What has a place and a name on the wire. Implemented by the attribute macros.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an endpoint",
+    label = "not a fn under `#[tractor::rpc]` or `#[tractor::context]`"
+)]
 pub trait Named {
     /// Where it is.
     const PATH: EndpointPath;
@@ -63,6 +67,11 @@ pub trait Named {
 ///
 /// Implemented by the macro; a hand-written implementation is as good, and is registered with
 /// [`Exposed::rpc`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the arguments of a fn under `#[tractor::rpc]`",
+    label = "not an rpc",
+    note = "name the fn and its arguments, with braces: `add {{ a: 3, b: 4 }}`"
+)]
 pub trait Rpc: Named + Serialize + DeserializeOwned + Send + 'static {
     /// What arrives at the caller.
     type Output: Serialize + DeserializeOwned + Send + 'static;
@@ -73,6 +82,11 @@ pub trait Rpc: Named + Serialize + DeserializeOwned + Send + 'static {
 
 /// The arguments of a fn under `#[context]`: an endpoint that runs linked to the task which opened
 /// it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the arguments of a fn under `#[tractor::context]`",
+    label = "not a context",
+    note = "name the fn and its arguments, with braces: `trainer {{ model: 3 }}`"
+)]
 pub trait ContextEndpoint: Named + Serialize + DeserializeOwned + Send + 'static {
     /// What `started` sends.
     type Started: Serialize + DeserializeOwned + Send + 'static;

@@ -43,5 +43,5 @@ pub(crate) use marker::{Back, MARKER_ENV, Marker};
 pub(crate) use output::flush_tee;
 pub(crate) use process::{ExitStatus, Process, Signal};
 pub(crate) use rtdir::TreeDir;
-pub(crate) use signals::RootSignals;
+pub(crate) use signals::{ROOT_SIGNALS, RootSignals};
 pub(crate) use spawn::{ChildSpec, Output, Spawned, Stdin, remember_exe, secret, spawn};

@@ -253,12 +253,13 @@ where
     if let Some(opened) = opened {
         opened.lock().unwrap_or_else(PoisonError::into_inner).push(shared.clone());
     }
-    shared.executor.spawn(Box::pin(driver.run()));
     let block = CancelScope::new();
     shared.command(|inner, _| {
         inner.core.body_started();
         inner.body = Some(block.clone());
     });
+    // After that: on a thread of its own it may hear a signal before we do anything else.
+    shared.executor.spawn(Box::pin(driver.run()));
     let owner = Owner { shared: shared.clone(), _tree_dir: tree_dir };
     let identity = Identity { actor: shared.clone(), task: "main".into(), dialog: None };
     let actor = Actor { shared: shared.clone() };

@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "these helpers are test code, which clippy can't see")]
 #![cfg(target_os = "linux")]
 
+#[path = "zombies/moments.rs"]
+mod moments;
 #[path = "zombies/orders.rs"]
 mod orders;
 #[path = "zombies/procs.rs"]

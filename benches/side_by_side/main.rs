@@ -9,9 +9,9 @@
 //! ```
 //!
 //! Every figure is measured several times, floor, smol and tokio in turn, and each repeat makes its
-//! own processes. What is printed are medians; the ratio is the median of the repeats' ratios, and says
-//! how many times *worse* than the floor we are. All processes are pinned to one core: on two, the
-//! time to wake an idle core is most of every figure, for everybody.
+//! own processes. What is printed are medians. The ratios are medians of the repeats' ratios: how
+//! many times *worse* than the floor we are on smol, and on tokio than on smol. All processes are
+//! pinned to one core: on two, the time to wake an idle core is most of every figure, for all.
 //!
 //! * `floor.rs`: the work over bare sockets, by `async-io` without anything of ours.
 //! * `ours.rs`: the work of an actor program.

@@ -5,7 +5,8 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::ext::IdentExt;
 use syn::{
-    Error, FnArg, GenericArgument, ItemFn, Pat, Path, PathArguments, Result, Signature, Type,
+    Error, FnArg, GenericArgument, GenericParam, ItemFn, Pat, Path, PathArguments, Result,
+    ReturnType, Signature, Type,
 };
 
 use crate::args::Args;
@@ -32,7 +33,7 @@ impl Kind {
 pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenStream {
     let Ok(mut function) = syn::parse2::<ItemFn>(item.clone()) else {
         let text = format!("`{}` goes on a free async fn", kind.attribute());
-        let error = Error::new(Span::call_site(), text).into_compile_error();
+        let error = Error::new(span(&item), text).into_compile_error();
         return quote!(#error #item);
     };
     let extra = Endpoint::parse(kind, args, &function).and_then(|endpoint| endpoint.extra());
@@ -40,7 +41,7 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
     match extra {
         Ok(extra) => quote!(#function #extra),
         // These may be wrong in rustc's eyes too: no second error for them.
-        Err(error) if kind == Kind::Context || function.sig.receiver().is_some() => {
+        Err(error) if kind == Kind::Context || is_wrong_anyway(&function.sig) => {
             error.into_compile_error()
         }
         Err(error) => {
@@ -48,6 +49,20 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
             quote!(#error #function)
         }
     }
+}
+
+/// Whether rustc has something to say about a signature, too.
+fn is_wrong_anyway(sig: &Signature) -> bool {
+    sig.inputs.iter().any(|arg| match arg {
+        FnArg::Receiver(_) => true,
+        FnArg::Typed(arg) => params::is_inferred(&arg.ty) || params::may_not_match(&arg.pat),
+    }) || matches!(&sig.output, ReturnType::Type(_, ty) if params::is_inferred(ty))
+}
+
+/// Where an item begins. (At the attribute's own place rustc would add that it comes from a macro.)
+pub(crate) fn span(item: &TokenStream) -> Span {
+    let first = item.clone().into_iter().next();
+    first.map_or_else(Span::call_site, |token| token.span())
 }
 
 /// Takes from the parameters what means something only on the fields.
@@ -269,10 +284,17 @@ fn check_signature(kind: Kind, sig: &Signature) -> Result<()> {
         ));
     }
     if let Some(abi) = &sig.abi {
-        return Err(Error::new_spanned(abi, format!("{what} has Rust's own ABI")));
+        return Err(Error::new_spanned(
+            abi,
+            format!("{what} can't be `extern`: the runtime calls it"),
+        ));
     }
     if !sig.generics.params.is_empty() {
-        let text = format!("{what} can't be generic: a peer can't name the types");
+        let is_lifetime = |param| matches!(param, &GenericParam::Lifetime(_));
+        let text = match sig.generics.params.iter().all(is_lifetime) {
+            true => format!("{what} can't name a lifetime: leave it away, as in `&str`"),
+            false => format!("{what} can't be generic: a peer can't name the types"),
+        };
         return Err(Error::new_spanned(&sig.generics.params, text));
     }
     if let Some(clause) = &sig.generics.where_clause {

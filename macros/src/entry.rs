@@ -8,6 +8,7 @@ use syn::ext::IdentExt;
 use syn::{Error, ItemFn, LitStr, Path, Result};
 
 use crate::args::{Args, EXECUTORS, LINKS};
+use crate::endpoint::span;
 
 /// Expands `#[main(args)] item`.
 pub(crate) fn expand_main(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -35,7 +36,8 @@ fn main(args: &Args, function: ItemFn) -> Result<TokenStream> {
     };
     let name = &function.sig.ident;
     if name != "main" {
-        return Err(Error::new_spanned(name, "`#[main]` goes on `main`"));
+        let text = format!("`#[tractor::main]` goes on the program's `main`, not on `{name}`");
+        return Err(Error::new_spanned(name, text));
     }
     let run = quote!(#root::__private::run_main(#executor, main));
     Ok(wrap(function, &TokenStream::new(), &run))
@@ -173,23 +175,24 @@ fn parse(
     attribute: &str,
     keys: &[&str],
 ) -> Result<(Args, ItemFn)> {
-    let Ok(function) = syn::parse2::<ItemFn>(item) else {
-        return Err(Error::new(Span::call_site(), format!("`#[{attribute}]` goes on an async fn")));
+    let Ok(function) = syn::parse2::<ItemFn>(item.clone()) else {
+        let text = format!("`#[tractor::{attribute}]` goes on an async fn");
+        return Err(Error::new(span(&item), text));
     };
     let args = Args::parse(args, keys)?;
     let sig = &function.sig;
     if sig.asyncness.is_none() {
         return Err(Error::new_spanned(
             sig.fn_token,
-            format!("`#[{attribute}]` needs an `async fn`"),
+            format!("`#[tractor::{attribute}]` needs an `async fn`"),
         ));
     }
     if !sig.inputs.is_empty() {
-        let text = format!("a fn under `#[{attribute}]` takes no parameters");
+        let text = format!("a fn under `#[tractor::{attribute}]` takes no parameters");
         return Err(Error::new_spanned(&sig.inputs, text));
     }
     if !sig.generics.params.is_empty() {
-        let text = format!("a fn under `#[{attribute}]` can't be generic");
+        let text = format!("a fn under `#[tractor::{attribute}]` can't be generic");
         return Err(Error::new_spanned(&sig.generics.params, text));
     }
     Ok((args, function))

@@ -148,6 +148,28 @@ fn owned_type(ty: &Type) -> Result<(TokenStream, bool)> {
     Ok((owned, true))
 }
 
+/// Whether a type has a `_` in it.
+pub(crate) fn is_inferred(ty: &Type) -> bool {
+    struct Inferred(bool);
+    impl Visit<'_> for Inferred {
+        fn visit_type_infer(&mut self, _: &TypeInfer) {
+            self.0 = true;
+        }
+    }
+    let mut inferred = Inferred(false);
+    inferred.visit_type(ty);
+    inferred.0
+}
+
+/// Whether a pattern may be one that does not match all values, which no parameter can be.
+pub(crate) fn may_not_match(pat: &Pat) -> bool {
+    match pat {
+        Pat::Ident(pat) => pat.subpat.is_some(),
+        Pat::Wild(_) | Pat::Tuple(_) | Pat::Struct(_) => false,
+        _ => true,
+    }
+}
+
 /// Without parentheses, and without the invisible groups that `macro_rules` leave.
 pub(crate) fn peel(ty: &Type) -> &Type {
     match ty {
@@ -197,7 +219,7 @@ impl Visit<'_> for Ownable {
     }
 
     fn visit_type_infer(&mut self, ty: &TypeInfer) {
-        self.refuse(ty, "name the type");
+        self.refuse(ty, "an endpoint names its types: the other actor can't infer this one");
     }
 
     fn visit_lifetime(&mut self, lifetime: &Lifetime) {

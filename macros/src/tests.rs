@@ -157,10 +157,10 @@ fn refused_signatures() {
     let cases = [
         ("fn f() {}", "`async fn`"),
         ("async fn f<T>(a: T) {}", "generic"),
-        ("async fn f<'a>(a: &'a str) {}", "generic"),
+        ("async fn f<'a>(a: &'a str) {}", "lifetime"),
         ("async fn f() where u8: Copy {}", "where"),
         ("async unsafe fn f() {}", "unsafe"),
-        ("async extern \"C\" fn f() {}", "ABI"),
+        ("async extern \"C\" fn f() {}", "`extern`"),
         ("async fn f(&self) {}", "`self`"),
         ("async fn f((a, b): (u8, u8)) {}", "plain identifier"),
         ("async fn f(_: u8) {}", "plain identifier"),
@@ -215,7 +215,9 @@ fn refused_arguments() {
         (quote!(timeout = 3), "unknown argument"),
         (quote!(ns = "a", ns = "b"), "twice"),
         (quote!(ns = ""), "empty"),
-        (quote!(ns = 3), "string literal"),
+        (quote!(ns = 3), "in quotes"),
+        (quote!(ns), "needs a value"),
+        (quote!("ns"), "`name = value`"),
         (quote!(crate = "a b"), ""),
     ];
     for (args, part) in cases {
@@ -293,7 +295,7 @@ fn main_hands_over() {
             quote!(
                 async fn other() {}
             ),
-            "goeson`main`",
+            "goesontheprogram's`main`",
         ),
         (
             quote!(),

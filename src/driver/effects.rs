@@ -139,14 +139,14 @@ impl Driver {
                 false => stream.shutdown(),
             }
         }
-        self.processes.insert(child, Watched { process, exit, _lifeline: lifeline });
+        self.processes.insert(child, Watched { process, exit, _lifeline: lifeline, sent: None });
         self.shared.ready.wake(Source::Child(child));
         self.fact(Input::Spawned { child, pid });
         Ok(())
     }
 
     fn signal(&mut self, child: ChildId, signal: Signal) {
-        let Some(watched) = self.processes.get(&child) else { return };
+        let Some(watched) = self.processes.get_mut(&child) else { return };
         let number = match signal {
             Signal::Terminate => os::Signal::TERM,
             Signal::Kill => os::Signal::KILL,
@@ -156,6 +156,7 @@ impl Driver {
             "child {child} (pid {}) gets {signal:?}",
             watched.process.pid()
         );
+        watched.sent = Some(number);
         if let Err(e) = watched.process.signal(number) {
             warning!("tractor::cancel", "signalling failed: {e}");
         }

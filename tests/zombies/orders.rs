@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tractor::scope;
 use tractor::{ActorNursery, Error, Portal, Result, RootConfig, Stdio};
 
+use crate::moments;
 use crate::procs;
 use crate::program::describe;
 use crate::tree::{actor, grow, idle, panics, panics_later, ping, say, stuck};
@@ -34,6 +35,8 @@ pub(crate) async fn obey(order: &[&str]) -> Result<()> {
         ["drop-root"] => drop_root().await,
         ["cycles", count] => cycles(number(count)).await,
         ["replacements", count] => replacements(number(count)).await,
+        ["signal-at-once"] => moments::signal_at_once().await,
+        ["signal-comes-late"] => moments::signal_comes_late().await,
         _ => Err(failure(format!("no such order: {order:?}"))),
     }
 }
@@ -113,8 +116,8 @@ async fn exe(path: &str, args: &[&str]) -> Result<()> {
 async fn exe_cancelled(path: &str, args: &[&str]) -> Result<()> {
     tractor::open_nursery(async |an| {
         let child = an.start_actor("mute").exe(path).args(args);
-        let start = Instant::now();
         let started = scope::move_on_after(Duration::from_millis(50), child.into_future()).await;
+        let start = Instant::now();
         say!("started {}", started.is_some());
         until_childless(GONE).await?;
         say!("took {}", start.elapsed().as_millis());
@@ -343,7 +346,7 @@ async fn back_to(before: (usize, usize)) -> Result<()> {
         let now = census();
         now.0 <= before.0 && now.1 <= before.1
     };
-    until("no more descriptors and threads than before", Duration::from_secs(1), less)
+    until("no more descriptors and threads than before", GONE, less)
         .await
         .map(drop)
         .map_err(|e| failure(format!("{e}: {before:?}, now {:?}", census())))

@@ -64,14 +64,24 @@ fn sigterm_to_the_whole_group_ends_the_tree() {
         tree.kill_group(Signal::TERM);
         let status = tree.exit(BUDGET + SLACK);
         tree.gone(SLACK);
-        // The children died of it as well, which is no news to anybody.
-        let said = tree.end().unwrap_or_default();
         let by_signal = status.code() == Some(TERMINATED) || status.signal() == Some(15);
-        // Here the root's signal may be taken by the test harness's own thread, which gets to run
-        // when the actor's has seen all the children die: then that is the news.
-        let by_children = said.split("; ").all(|e| e.contains("killed by signal 15 (SIGTERM)"));
-        assert!(by_signal || status.code() == Some(1) && by_children, "{status}: {said:?}");
+        // The children died of it as well, which is no news to anybody.
+        assert!(by_signal, "{status}: {:?}", tree.end());
     }
+}
+
+#[test]
+fn a_root_that_is_interrupted_before_its_body_runs_ends_at_once() {
+    let (code, end) = Tree::start("signal-at-once").ends(SLACK);
+    assert_eq!(code, Some(INTERRUPTED));
+    assert_eq!(end, "KeyboardInterrupt \"interrupted by signal 2\"");
+}
+
+#[test]
+fn a_signal_to_the_group_is_the_reason_although_a_child_died_of_it_first() {
+    let (code, end) = Tree::start("signal-comes-late").ends(BUDGET + SLACK);
+    assert_eq!(code, Some(TERMINATED));
+    assert!(end.starts_with("KeyboardInterrupt"), "{end}");
 }
 
 #[test]
@@ -100,7 +110,8 @@ fn a_second_ctrl_c_does_not_wait_for_a_stopped_child() {
     let ended = procs::wait_for(BUDGET, tearing);
     assert!(ended.is_some(), "the child that listens does not end: {:#?}", tree.alive());
     tree.kill(Signal::INT);
-    assert_eq!(tree.exit(std::time::Duration::from_millis(500)).code(), Some(INTERRUPTED));
+    // The stopped one would get its SIGKILL 2.1 s after the first.
+    assert_eq!(tree.exit(std::time::Duration::from_secs(1)).code(), Some(INTERRUPTED));
     tree.gone(SLACK);
 }
 
@@ -112,8 +123,17 @@ fn ctrl_c_may_come_at_any_moment_of_the_bring_up() {
         let wanted = 1 + random.below(7) as usize;
         let grown = || (tree.alive().len() >= wanted).then_some(());
         procs::wait_for(SLACK, grown).expect("the tree grows");
+        let listens = catches(tree.pid());
         tree.kill_group(Signal::INT);
-        let status = tree.exit(BUDGET + SLACK);
+        let status = match tree.try_exit(BUDGET + SLACK) {
+            // It may have come in the one instant in which it can't be caught, see
+            // `src/os/signals.rs`: then the next one is the first.
+            None if !listens => {
+                tree.kill_group(Signal::INT);
+                tree.exit(BUDGET + SLACK)
+            }
+            status => status.unwrap_or_else(|| panic!("round {round}: {:#?}", tree.alive())),
+        };
         tree.gone(SLACK);
         // Killed by it outright: before the root has begun to listen.
         let early = status.code().is_none() && tree.end().is_none();
@@ -123,7 +143,18 @@ fn ctrl_c_may_come_at_any_moment_of_the_bring_up() {
 
 /// Whether SIGINT waits for a process.
 fn is_pending(pid: u32) -> bool {
+    has_signal(pid, "ShdPnd:", 2)
+}
+
+/// Whether a process has its handlers: SIGTERM's is the last.
+fn catches(pid: u32) -> bool {
+    has_signal(pid, "SigCgt:", 15)
+}
+
+/// Whether a signal is in this mask of a process.
+fn has_signal(pid: u32, mask: &str, signal: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let masks = status.lines().filter_map(|l| l.strip_prefix("ShdPnd:"));
-    masks.into_iter().any(|mask| u64::from_str_radix(mask.trim(), 16).unwrap_or(0) & 2 != 0)
+    let mut masks = status.lines().filter_map(|line| line.strip_prefix(mask));
+    let bits = masks.next().and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    bits.is_some_and(|bits| bits >> (signal - 1) & 1 == 1)
 }

@@ -130,13 +130,16 @@ impl Tree {
         kill_process_group(group, signal).unwrap();
     }
 
+    /// Waits for the root's end; `None` when it lives on.
+    pub(crate) fn try_exit(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let root = &mut self.root;
+        procs::wait_for(limit, || root.try_wait().unwrap()).map(|(status, _)| status)
+    }
+
     /// Waits for the root's end.
     pub(crate) fn exit(&mut self, limit: Duration) -> ExitStatus {
-        let root = &mut self.root;
-        match procs::wait_for(limit, || root.try_wait().unwrap()) {
-            Some((status, _)) => status,
-            None => panic!("the root lives on after {limit:?}: {:#?}", self.alive()),
-        }
+        let status = self.try_exit(limit);
+        status.unwrap_or_else(|| panic!("the root lives on after {limit:?}: {:#?}", self.alive()))
     }
 
     /// Waits until no process of the tree is left; how long that took.
