@@ -38,8 +38,8 @@ impl Actor {
         let is_base = !self.features(conn).has(Features::TYPED_ACK);
         let Some(dialog) = self.dialogs.get(id) else { return };
         let is_gen = dialog.func == FuncType::Stream;
-        // The base sends no `Stop` to a caller that sent one, but does so before a cancellation. (An
-        // answer to a complaint is none: the task failed of what the caller said.)
+        // The base sends no `Stop` to a caller that sent one, but does so before a cancellation.
+        // The answer to a complaint is none: the task failed of what the caller said.
         let crossed = is_base && !is_gen && dialog.rx.flow == Flow::Stopped;
         let ends_stream = match &end {
             TaskEnd::Returned(_) => !crossed,
