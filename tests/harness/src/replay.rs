@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::random::Source;
 use crate::recording::{Recorded, Step};
 
 mod act;
@@ -122,7 +123,7 @@ struct Stage<'a> {
     differences: Rc<[Difference]>,
     hints: &'a Hints,
     cuts: Cuts,
-    random: Random,
+    random: Source,
     names: Names,
     wants: BTreeMap<usize, Wants<'a>>,
     players: BTreeMap<usize, Player<'a>>,
@@ -148,7 +149,7 @@ impl<'a> Stage<'a> {
             sides,
             hints,
             cuts,
-            random: Random(seed | 1),
+            random: Source::seed(seed),
             names: Names::default(),
             wants: ours.into_iter().map(wants).collect(),
             differences,
@@ -244,7 +245,7 @@ impl<'a> Stage<'a> {
         player.hear(conn, bytes, || match cuts {
             Cuts::Frames => usize::MAX,
             Cuts::Bytes => 1,
-            Cuts::Random(_) => 1 + random.below(bytes.len()),
+            Cuts::Random(_) => 1 + random.below(bytes.len().max(1)),
         })
     }
 
@@ -305,18 +306,5 @@ impl<'a> Stage<'a> {
             log.insert(me, player.lines().collect());
         }
         Ok(log)
-    }
-}
-
-/// Marsaglia's xorshift64: the same numbers on every machine.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end.max(1) as u64) as usize
     }
 }

@@ -4,7 +4,7 @@ use tractor_core::msg::{FuncType, Msg, Request, Start};
 use tractor_core::{Call, Life, OverrunPolicy, relayed};
 
 use super::expect::{Names, decode};
-use super::player::{Id, Player, Task, owned, refused};
+use super::player::{Id, Player, Stream, Task, owned, refused};
 use crate::recording::Recorded;
 
 impl<'a> Player<'a> {
@@ -91,7 +91,7 @@ impl<'a> Player<'a> {
         let label = self.plan.label(Some(cid)).to_string();
         let cid = cid.to_string();
         self.by_cid.insert(cid.clone(), id);
-        let task = Task { cid, label, callee, told: false, over: false, open: false };
+        let task = Task { cid, label, callee, told: false, over: false, stream: Stream::Unopened };
         assert!(self.tasks.insert(id, task).is_none(), "a dialog begins once");
     }
 
@@ -138,6 +138,7 @@ impl<'a> Player<'a> {
             }
             Msg::Stop { .. } => self.stop(at, frame),
             Msg::Return { pld, .. } => {
+                self.leave_stream(at)?;
                 self.cores[core].finish(now, id, owned(&pld)).map_err(refused)?;
                 self.over(at);
                 Ok(())
@@ -152,10 +153,10 @@ impl<'a> Player<'a> {
         let Some(task) = self.tasks.get_mut(&(core, id)) else { return Ok(()) };
         let is_generator =
             task.callee && self.plan.dialogs[task.cid.as_str()].func_type == FuncType::Stream;
-        if task.open || is_generator || !self.plan.streams(&task.cid) {
+        if task.stream != Stream::Unopened || is_generator || !self.plan.streams(&task.cid) {
             return Ok(());
         }
-        task.open = true;
+        task.stream = Stream::Open;
         let dialog = self.plan.recording.name.as_str();
         let allows = self.hints.allows_overruns.contains(&(dialog, task.label.as_str()));
         let policy = match allows {
@@ -188,6 +189,14 @@ impl<'a> Player<'a> {
             // A cancelled task leaves its stream without a word: its runtime stops it.
             return Ok(());
         }
+        self.leave_stream((core, id))
+    }
+
+    /// The block around the stream is done. Whether anybody is told is for the core to know.
+    fn leave_stream(&mut self, (core, id): Id) -> Result<(), String> {
+        let task = self.tasks.get_mut(&(core, id)).filter(|task| task.stream == Stream::Open);
+        let Some(task) = task else { return Ok(()) };
+        task.stream = Stream::Left;
         self.cores[core].stop(self.now, id).map_err(refused)
     }
 

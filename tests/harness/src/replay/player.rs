@@ -33,7 +33,15 @@ pub(super) struct Task {
     /// It was told to end.
     pub(super) told: bool,
     pub(super) over: bool,
-    pub(super) open: bool,
+    pub(super) stream: Stream,
+}
+
+/// Where a task is with its end of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    Unopened,
+    Open,
+    Left,
 }
 
 /// A task that was asked for and that the core has not mentioned yet.
