@@ -212,8 +212,10 @@ impl Registry {
         Some(uid)
     }
 
-    /// All records.
+    /// All records, the oldest first.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&Uid, &[Address])> {
-        self.records.iter().map(|(uid, r)| (uid, r.addrs.as_slice()))
+        let mut all: Vec<(&Uid, &Record)> = self.records.iter().collect();
+        all.sort_by_key(|(_, r)| r.epoch);
+        all.into_iter().map(|(uid, r)| (uid, r.addrs.as_slice()))
     }
 }

@@ -39,10 +39,11 @@ impl Actor {
         let Some(dialog) = self.dialogs.get(id) else { return };
         let is_gen = dialog.func == FuncType::Stream;
         // The base sends no `Stop` to a caller that sent one, but does so before a cancellation.
+        // The answer to a complaint is none: the task failed of what the caller said.
         let crossed = is_base && !is_gen && dialog.rx.flow == Flow::Stopped;
-        let ends_stream = match end {
+        let ends_stream = match &end {
             TaskEnd::Returned(_) => !crossed,
-            TaskEnd::Cancelled(_) => is_base && !crossed,
+            TaskEnd::Cancelled(error) => is_base && !crossed && cancel::is_cancellation(error),
             TaskEnd::Failed(_) => false,
         };
         if ends_stream && dialog.tx.flow == Flow::Open {
@@ -50,7 +51,7 @@ impl Actor {
         }
         match end {
             TaskEnd::Returned(_) if is_gen => {}
-            TaskEnd::Cancelled(_) if is_gen && is_base => {}
+            TaskEnd::Cancelled(error) if is_gen && is_base && cancel::is_cancellation(&error) => {}
             TaskEnd::Returned(pld) => {
                 let msg = Msg::Return { cid: cid.clone(), pld: NO_KWARGS };
                 self.push_payload(conn, &msg, pld);

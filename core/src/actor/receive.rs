@@ -132,14 +132,28 @@ impl Actor {
         outcome: AckOutcome,
     ) -> Result<(), Violation> {
         let Some(channel) = self.channels.get_mut(conn) else { return Ok(()) };
-        let asked = channel.asked.get(cid).copied();
+        let Some(asked) = channel.asked.get(cid).copied() else {
+            return match channel.dialogs.get(cid).copied() {
+                Some(dialog) => {
+                    self.foreign_ack(dialog);
+                    Ok(())
+                }
+                None => channel.stray(cid, &self.config),
+            };
+        };
         channel.forget(cid);
         match asked {
-            Some(Asked::Task(dialog)) => self.task_acked(dialog),
-            Some(Asked::Actor) => self.actor_acked(conn, outcome),
-            None => channel.stray(cid, &self.config)?,
+            Asked::Task(dialog) => self.task_acked(dialog),
+            Asked::Actor => self.actor_acked(conn, outcome),
         }
         Ok(())
+    }
+
+    /// An acknowledgement answers a cancel request, and no dialog is one.
+    fn foreign_ack(&mut self, id: DialogId) {
+        let Some(dialog) = self.dialogs.get(id) else { return };
+        let phase = dialog.phase.as_str();
+        self.dialog_violation(id, Violation::Unexpected { message: "CancelAck", phase });
     }
 
     fn actor_acked(&mut self, conn: ConnId, outcome: AckOutcome) {

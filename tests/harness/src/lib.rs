@@ -13,6 +13,8 @@
 //! | [`random`] | random runs from a seed |
 //! | [`check`] | what must hold whatever happens |
 //! | [`fuzz`] | bodies of the fuzz targets |
+//! | [`recording`] | recorded dialogs of the reference |
+//! | [`replay`] | a recording, with our cores as its actors |
 
 pub mod apply;
 pub mod check;
@@ -21,6 +23,8 @@ pub mod inject;
 pub mod op;
 pub mod pair;
 pub mod random;
+pub mod recording;
+pub mod replay;
 pub mod script;
 pub mod show;
 pub mod world;

@@ -59,7 +59,7 @@ fn event(world: &World, own: &Host, event: &Event) -> String {
     }
 }
 
-fn dialog_event(event: &DialogEvent) -> String {
+pub(crate) fn dialog_event(event: &DialogEvent) -> String {
     match event {
         DialogEvent::Started(pld) => format!("started with {}", payload(pld)),
         DialogEvent::Items(batch) => format!("items {}", items(batch)),
@@ -101,7 +101,7 @@ fn nursery_event(own: &Host, event: &NurseryEvent) -> String {
     }
 }
 
-fn child_end(end: &ChildEnd) -> String {
+pub(crate) fn child_end(end: &ChildEnd) -> String {
     let status = end.status.map_or("no process".into(), |s| s.to_string());
     let asked = if end.asked { ", asked" } else { "" };
     let failed = if end.failed { ", FAILED" } else { "" };
