@@ -8,6 +8,8 @@
 
 #[path = "zombies/moments.rs"]
 mod moments;
+#[path = "zombies/on.rs"]
+mod on;
 #[path = "zombies/orders.rs"]
 mod orders;
 #[path = "zombies/procs.rs"]

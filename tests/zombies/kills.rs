@@ -13,7 +13,6 @@ const AFTER_ROOT: Duration = Duration::from_secs(1);
 
 const SEED: u64 = 7;
 
-#[test]
 fn a_killed_root_takes_the_tree_with_it() {
     let mut tree = Tree::start("grow 2 2 idle");
     tree.nodes(7);
@@ -23,7 +22,6 @@ fn a_killed_root_takes_the_tree_with_it() {
     assert_eq!(tree.exit(SLACK).code(), None);
 }
 
-#[test]
 fn a_killed_root_takes_busy_blocked_and_streaming_children_with_it() {
     for number in 0..5 {
         let tree = Tree::start(&format!("grow 1 3 mixed{number}"));
@@ -33,7 +31,6 @@ fn a_killed_root_takes_busy_blocked_and_streaming_children_with_it() {
     }
 }
 
-#[test]
 fn a_killed_root_takes_stopped_children_with_it() {
     let tree = Tree::start("grow 2 2 idle");
     let nodes = tree.nodes(7);
@@ -47,7 +44,6 @@ fn a_killed_root_takes_stopped_children_with_it() {
     tree.gone(AFTER_ROOT);
 }
 
-#[test]
 fn a_killed_child_ends_the_tree_and_is_named() {
     let tree = Tree::start("grow 1 3 idle");
     let nodes = tree.nodes(4);
@@ -65,7 +61,6 @@ fn a_killed_child_ends_the_tree_and_is_named() {
     );
 }
 
-#[test]
 fn a_killed_grandchild_ends_the_tree_and_is_named() {
     let tree = Tree::start("grow 2 2 idle");
     let nodes = tree.nodes(7);
@@ -77,7 +72,6 @@ fn a_killed_grandchild_ends_the_tree_and_is_named() {
     assert!(end.contains("by node-0.1"), "the one who told us is named: {end}");
 }
 
-#[test]
 fn an_isolated_child_dies_alone_and_leaves_no_zombie() {
     let mut tree = Tree::start("isolated");
     let mut children: Vec<u32> = Vec::new();
@@ -100,7 +94,6 @@ fn an_isolated_child_dies_alone_and_leaves_no_zombie() {
     tree.gone(SLACK);
 }
 
-#[test]
 fn anybody_may_be_killed_at_any_moment() {
     let mut random = Random(SEED);
     for round in 0..24 {
@@ -142,4 +135,14 @@ fn kill_one(mut tree: Tree, random: &mut Random, round: usize) {
     assert_eq!(tree.exit(SLACK).code(), Some(1), "{what}");
     let end = tree.end().unwrap_or_default();
     assert!(end.contains("ActorFailed") || end.contains("SIGKILL"), "{what}: {end}");
+}
+
+crate::on_each! {
+    a_killed_root_takes_the_tree_with_it,
+    a_killed_root_takes_busy_blocked_and_streaming_children_with_it,
+    a_killed_root_takes_stopped_children_with_it,
+    a_killed_child_ends_the_tree_and_is_named,
+    a_killed_grandchild_ends_the_tree_and_is_named,
+    an_isolated_child_dies_alone_and_leaves_no_zombie,
+    anybody_may_be_killed_at_any_moment,
 }

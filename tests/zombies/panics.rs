@@ -9,7 +9,6 @@ fn panics(place: &str) -> String {
     end
 }
 
-#[test]
 fn in_the_body_of_the_root() {
     let end = panics("root");
     assert!(end.starts_with("Panic \"panic: the root panics on purpose, at "), "{end}");
@@ -17,14 +16,12 @@ fn in_the_body_of_the_root() {
     assert!(!end.contains(';'), "it is the only error: {end}");
 }
 
-#[test]
 fn in_a_function_of_a_child() {
     let end = panics("rpc");
     assert!(end.starts_with("Remote Panic") && end.contains("panics on purpose"), "{end}");
     assert!(end.ends_with("by child"), "{end}");
 }
 
-#[test]
 fn in_a_context_of_a_child() {
     let end = panics("context");
     assert!(end.starts_with("Remote Panic"), "{end}");
@@ -32,7 +29,6 @@ fn in_a_context_of_a_child() {
     assert!(end.ends_with("by child"), "{end}");
 }
 
-#[test]
 fn in_a_grandchild() {
     let end = panics("grandchild");
     assert!(end.starts_with("Remote Panic"), "{end}");
@@ -40,10 +36,17 @@ fn in_a_grandchild() {
     assert!(end.ends_with("by node-0.0.0<node-0.0"), "the way it took: {end}");
 }
 
-#[test]
 fn a_child_that_exits_is_a_failure() {
     let tree = Tree::start("grow 1 2 exit");
     let (code, end) = tree.ends(BUDGET + SLACK);
     assert_eq!(code, Some(1));
     assert!(end.contains("ActorFailed node-0.") && end.contains("exit code 3"), "{end}");
+}
+
+crate::on_each! {
+    in_the_body_of_the_root,
+    in_a_function_of_a_child,
+    in_a_context_of_a_child,
+    in_a_grandchild,
+    a_child_that_exits_is_a_failure,
 }

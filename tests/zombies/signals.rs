@@ -10,7 +10,6 @@ use crate::watch::{BUDGET, SLACK, Tree, stop};
 const INTERRUPTED: i32 = 128 + 2;
 const TERMINATED: i32 = 128 + 15;
 
-#[test]
 fn ctrl_c_to_the_whole_group_ends_the_tree() {
     let tree = Tree::start("grow 2 2 idle");
     tree.nodes(7);
@@ -20,7 +19,6 @@ fn ctrl_c_to_the_whole_group_ends_the_tree() {
     assert_eq!(end, "KeyboardInterrupt \"interrupted by signal 2\"");
 }
 
-#[test]
 fn ctrl_c_to_the_root_alone_ends_the_tree() {
     let tree = Tree::start("grow 2 2 idle");
     tree.nodes(7);
@@ -30,7 +28,6 @@ fn ctrl_c_to_the_root_alone_ends_the_tree() {
     assert_eq!(end, "KeyboardInterrupt \"interrupted by signal 2\"");
 }
 
-#[test]
 fn ctrl_c_leaves_the_children_alone_until_the_root_decides() {
     let mut tree = Tree::start("isolated");
     tree.line("up");
@@ -46,7 +43,6 @@ fn ctrl_c_leaves_the_children_alone_until_the_root_decides() {
     assert!(!failed.iter().any(|line| line.starts_with("failed")), "{failed:?}");
 }
 
-#[test]
 fn sigterm_ends_the_tree() {
     let tree = Tree::start("grow 2 2 idle");
     tree.nodes(7);
@@ -56,7 +52,6 @@ fn sigterm_ends_the_tree() {
     assert_eq!(end, "KeyboardInterrupt \"interrupted by signal 15\"");
 }
 
-#[test]
 fn sigterm_to_the_whole_group_ends_the_tree() {
     for _ in 0..5 {
         let mut tree = Tree::start("grow 1 3 idle");
@@ -77,14 +72,12 @@ fn a_root_that_is_interrupted_before_its_body_runs_ends_at_once() {
     assert_eq!(end, "KeyboardInterrupt \"interrupted by signal 2\"");
 }
 
-#[test]
 fn a_signal_to_the_group_is_the_reason_although_a_child_died_of_it_first() {
     let (code, end) = Tree::start("signal-comes-late").ends(BUDGET + SLACK);
     assert_eq!(code, Some(TERMINATED));
     assert!(end.starts_with("KeyboardInterrupt"), "{end}");
 }
 
-#[test]
 fn a_second_ctrl_c_ends_a_root_that_is_stuck() {
     let mut tree = Tree::start("spin");
     tree.line("spinning");
@@ -97,7 +90,6 @@ fn a_second_ctrl_c_ends_a_root_that_is_stuck() {
     tree.gone(SLACK);
 }
 
-#[test]
 fn a_second_ctrl_c_does_not_wait_for_a_stopped_child() {
     let mut tree = Tree::start("grow 1 2 idle");
     let nodes = tree.nodes(3);
@@ -115,7 +107,6 @@ fn a_second_ctrl_c_does_not_wait_for_a_stopped_child() {
     tree.gone(SLACK);
 }
 
-#[test]
 fn ctrl_c_may_come_at_any_moment_of_the_bring_up() {
     let mut random = Random(11);
     for round in 0..12 {
@@ -157,4 +148,16 @@ fn has_signal(pid: u32, mask: &str, signal: u32) -> bool {
     let mut masks = status.lines().filter_map(|line| line.strip_prefix(mask));
     let bits = masks.next().and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     bits.is_some_and(|bits| bits >> (signal - 1) & 1 == 1)
+}
+
+crate::on_each! {
+    ctrl_c_to_the_whole_group_ends_the_tree,
+    ctrl_c_to_the_root_alone_ends_the_tree,
+    ctrl_c_leaves_the_children_alone_until_the_root_decides,
+    sigterm_ends_the_tree,
+    sigterm_to_the_whole_group_ends_the_tree,
+    a_signal_to_the_group_is_the_reason_although_a_child_died_of_it_first,
+    a_second_ctrl_c_ends_a_root_that_is_stuck,
+    a_second_ctrl_c_does_not_wait_for_a_stopped_child,
+    ctrl_c_may_come_at_any_moment_of_the_bring_up,
 }

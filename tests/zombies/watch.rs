@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::on;
 use crate::procs::{self, Process, TAG};
-use crate::program::ORDER;
+use crate::program::{ON, ORDER};
 
 /// The teardown budget of a tree.
 pub(crate) const BUDGET: Duration = Duration::from_millis(2500);
@@ -49,6 +50,7 @@ impl Tree {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let tag = format!("{}-{count}", std::process::id());
         let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env(ON, on::current().to_string());
         command.args(ARGS).env(ORDER, order).env(TAG, &tag).env("XDG_RUNTIME_DIR", home.path());
         command.env_remove("RUST_BACKTRACE").process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
