@@ -63,6 +63,7 @@ mod cancel;
 mod children;
 mod current;
 mod finally;
+mod limit;
 mod link;
 mod node;
 mod nursery;
@@ -75,6 +76,7 @@ mod time;
 mod tests;
 
 pub use cancel::{CancelScope, fail_after, move_on_after};
+pub use current::time_left;
 pub use finally::{finally, finally_borrowed, shield};
 pub use nursery::{Nursery, Outcome, open_nursery};
 pub use start::Status;

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::node::{Node, cancels};
 use super::root::Root;
@@ -102,4 +103,12 @@ pub(crate) fn check() -> Result<()> {
 /// to hurry. It is polled again when the answer becomes yes.
 pub(crate) fn enclosing_cancelled() -> bool {
     peek(|current| current.view.cancelled || current.view.beyond).unwrap_or(false)
+}
+
+/// How long the running code has until a scope around it cancels it: the earliest deadline of all
+/// that it can see, nothing when one is cancelled already, `None` when there is no deadline. For
+/// what takes a time limit of its own, such as a blocking call.
+#[must_use]
+pub fn time_left() -> Option<Duration> {
+    peek(|current| current.node.clone()).and_then(|node| node.visible_time_left())
 }

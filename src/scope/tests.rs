@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use virtual_time::Virtual;
 
 mod cleanup;
+mod deadlines;
 mod guard;
 mod limits;
 mod moved;

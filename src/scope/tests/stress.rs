@@ -125,3 +125,20 @@ fn sleep_on_a_real_executor() {
     let out = block_on(root.run(&top, fail_after(secs(60), move_on_after(nap, pending::<()>()))));
     assert!(matches!(out, Some(Ok(None))));
 }
+
+/// Each race either moves the deadline of the run, or comes before it begins; never is it lost.
+#[test]
+fn a_thread_moves_the_deadline_of_a_scope_that_just_begins() {
+    let root = Root::new(Smol::global(), BUDGET);
+    for n in 0..300 {
+        let scope = CancelScope::new().timeout(secs(3600));
+        let theirs = scope.clone();
+        let thread = thread::spawn(move || {
+            (0..n * 7 % 100).for_each(|_| std::hint::spin_loop());
+            theirs.set_timeout(Duration::from_micros(10));
+        });
+        let top = CancelScope::new();
+        assert_eq!(block_on(root.run(&top, scope.run(pending::<()>()))), Some(None));
+        thread.join().unwrap();
+    }
+}
