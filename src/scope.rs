@@ -62,11 +62,13 @@
 mod cancel;
 mod children;
 mod current;
+mod far;
 mod finally;
 mod limit;
 mod link;
 mod node;
 mod nursery;
+mod parallel;
 mod root;
 mod slab;
 mod start;

@@ -5,13 +5,15 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 
 use super::children::{Children, Inbox};
+use super::parallel::stand_in;
 use super::start::{Starting, Status};
 use crate::error::{Error, Result};
 
 /// Runs `body` and the tasks it starts, concurrently, and returns when *all* of them have ended.
 ///
 /// Tasks are polled in place, by whoever polls this future: they may borrow whatever lives outside
-/// the call (move locals of the body in), and they run concurrently, not in parallel.
+/// the call (move locals of the body in), and they run concurrently, not in parallel; for that
+/// there is [`Nursery::start_soon_parallel`].
 ///
 /// **One cancels all.** The first error or panic of a task or of the body cancels the nursery; what
 /// is left is dropped, or waited for where it has asynchronous cleanup.
@@ -105,6 +107,23 @@ impl<'s> Nursery<'s> {
         Fut: Future<Output: Outcome> + Send + 's,
     {
         self.start_soon(task(self.clone()));
+    }
+
+    /// Starts `task` on the actor's executor: in parallel to its siblings where that has several
+    /// threads, and not even delayed by them where it has not. It can't borrow. In all else it is a
+    /// child like any other: cancelled with the nursery, which waits for it; its error or panic is
+    /// the nursery's; it runs as the same actor, and timers and scopes work in it.
+    ///
+    /// When a foreign future drops the nursery, the task is cancelled, and the actor does not end
+    /// before it has. For work that is never suspended there is `tractor::unblock`, and processes.
+    ///
+    /// Outside of actors, `#[tractor::main]` and `#[tractor::test]` there is no executor, and the
+    /// nursery fails with [`Error::NoCurrentActor`].
+    pub fn start_soon_parallel<F>(&self, task: F)
+    where
+        F: Future<Output: Outcome> + Send + 'static,
+    {
+        self.start_soon(stand_in(task));
     }
 
     /// Starts a task that has to get ready first, and returns what it passes to

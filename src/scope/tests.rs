@@ -18,6 +18,7 @@ mod guard;
 mod limits;
 mod moved;
 mod nurseries;
+mod parallel;
 mod stress;
 mod virtual_time;
 
