@@ -35,6 +35,7 @@
 extern crate self as tractor;
 
 mod ambient;
+mod blocking;
 mod boxes;
 mod child;
 pub mod context;
@@ -48,6 +49,7 @@ mod init;
 mod keys;
 mod log;
 mod nursery;
+mod oneshot;
 mod os;
 mod panics;
 mod payload;
@@ -60,6 +62,7 @@ mod stream;
 mod testing;
 mod wait;
 
+pub use blocking::{UNBLOCK_THREADS_MAX, unblock};
 pub use context::{Context, ParentContext, current_ctx};
 pub use discovery::{find_actor, get_registry, query_actor, wait_for_actor};
 pub use endpoint::{Exposed, Module};

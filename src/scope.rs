@@ -84,7 +84,7 @@ pub use nursery::{Nursery, Outcome, open_nursery};
 pub use start::Status;
 pub use time::{checkpoint, sleep};
 
-pub(crate) use current::{check, current_root, enclosing_cancelled};
+pub(crate) use current::{Background, check, current_root, enclosing_cancelled};
 pub(crate) use finally::guarded;
 pub(crate) use link::Ended;
 pub(crate) use root::{DEFAULT_BUDGET, Root};

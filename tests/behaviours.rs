@@ -8,6 +8,8 @@
 
 #[path = "behaviours/bad_input.rs"]
 mod bad_input;
+#[path = "behaviours/blocking.rs"]
+mod blocking;
 #[path = "behaviours/cancel.rs"]
 mod cancel;
 #[path = "behaviours/children.rs"]

@@ -1,6 +1,7 @@
 //! The scope whose body is being polled on this thread.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +88,26 @@ fn peek<R>(look: impl FnOnce(&Current) -> R) -> Option<R> {
 /// The root of the tree that is being polled on this thread; `None` outside of any.
 pub(crate) fn current_root() -> Option<Arc<Root>> {
     peek(|current| current.node.clone()).and_then(|node| node.root())
+}
+
+/// Where work goes whose frame is dropped before it is done: the actor finishes it, and does not
+/// end before. Made in the frame, as a drop does not know where it is.
+pub(crate) struct Background {
+    root: Arc<Root>,
+    node: Arc<Node>,
+}
+
+impl Background {
+    /// That of the running code; `None` outside of any tree.
+    pub(crate) fn here() -> Option<Self> {
+        let node = peek(|current| current.node.clone())?;
+        Some(Self { root: node.root()?, node })
+    }
+
+    /// Bounded by what is left of the teardown that goes on around the frame, if one does.
+    pub(crate) fn finish(&self, work: impl Future<Output = Result<()>> + Send + 'static) {
+        self.root.reap(Box::pin(work), self.node.teardown_at());
+    }
 }
 
 /// `Err(Cancelled)` if the nearest scope, or one that it sees, is cancelled. It looks at the live

@@ -7,8 +7,8 @@ use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::cancel::CancelScope;
@@ -16,6 +16,7 @@ use super::root::Root;
 use crate::ambient::{self, WithRoot};
 use crate::current;
 use crate::error::{Error, Result};
+use crate::oneshot::Oneshot;
 
 type Task = Pin<Box<dyn Future<Output = Option<Result<()>>> + Send>>;
 
@@ -25,15 +26,7 @@ type Task = Pin<Box<dyn Future<Output = Option<Result<()>>> + Send>>;
 pub(crate) struct Far {
     root: Arc<Root>,
     scope: CancelScope,
-    state: Arc<Mutex<State>>,
-}
-
-#[derive(Debug)]
-enum State {
-    Running(Option<Waker>),
-    Ended(Result<()>),
-    /// Its result was taken.
-    Over,
+    ended: Oneshot<Result<()>>,
 }
 
 impl Far {
@@ -43,8 +36,8 @@ impl Far {
         scope: CancelScope,
         task: impl Future<Output = Result<()>> + Send + 'static,
     ) -> Self {
-        let state = Arc::new(Mutex::new(State::Running(None)));
-        let ending = Ending { state: state.clone(), result: Err(dropped()) };
+        let ended = Oneshot::new();
+        let ending = Ending { ended: ended.clone(), result: Err(dropped()) };
         let mut task = as_we_are(root.run(&scope, task));
         root.spawn(Box::pin(async move {
             let polled = poll_fn(|cx| poll_caught(&mut task, cx)).await;
@@ -52,11 +45,7 @@ impl Far {
             drop(catch_unwind(AssertUnwindSafe(|| drop(task))));
             ending.tell(polled);
         }));
-        Self { root: root.clone(), scope, state }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { root: root.clone(), scope, ended }
     }
 
     /// Asks the task to end. `until`: the end of the teardown that this is part of, if it goes on
@@ -70,23 +59,13 @@ impl Far {
 
     /// Ready once the task has ended, and nothing of it is left. Once; one waits at a time.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let mut state = self.lock();
-        if let State::Running(waker) = &mut *state {
-            let old = waker.replace(cx.waker().clone());
-            drop(state);
-            drop(old);
-            return Poll::Pending;
-        }
-        match mem::replace(&mut *state, State::Over) {
-            State::Ended(result) => Poll::Ready(result),
-            State::Running(_) | State::Over => Poll::Pending,
-        }
+        self.ended.poll(cx)
     }
 
     /// The frame that answers for the task is gone: the actor does not end before the task has,
     /// and at `until` the task is cancelled, if it was not before. Its error is logged.
     pub(crate) fn leave(self, until: Option<Duration>) {
-        if matches!(*self.lock(), State::Over) {
+        if self.ended.is_taken() {
             return;
         }
         let root = self.root.clone();
@@ -101,7 +80,7 @@ impl Far {
 
 impl fmt::Debug for Far {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Far").field("state", &*self.lock()).finish_non_exhaustive()
+        f.debug_struct("Far").field("ended", &self.ended).finish_non_exhaustive()
     }
 }
 
@@ -116,7 +95,7 @@ impl Drop for CancelOnDrop {
 
 /// Tells the near side, when the task and all of it is gone; also when the executor dropped it.
 struct Ending {
-    state: Arc<Mutex<State>>,
+    ended: Oneshot<Result<()>>,
     result: Result<()>,
 }
 
@@ -128,13 +107,7 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        let result = mem::replace(&mut self.result, Ok(()));
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = mem::replace(&mut *state, State::Ended(result));
-        drop(state);
-        if let State::Running(Some(waker)) = before {
-            waker.wake();
-        }
+        self.ended.set(mem::replace(&mut self.result, Ok(())));
     }
 }
 

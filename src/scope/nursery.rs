@@ -87,7 +87,7 @@ impl<'s> Nursery<'s> {
         self.inbox.add(self.inbox.new_child(), None, Box::pin(async { task.await.into_result() }));
     }
 
-    /// [`start_soon`](Self::start_soon) for a task that starts siblings: it gets a handle of its own.
+    /// [`start_soon`](Self::start_soon) for a task that starts siblings: it gets a handle too.
     ///
     /// ```
     /// # use tractor::scope::open_nursery;
