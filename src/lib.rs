@@ -58,9 +58,11 @@ mod ready;
 mod root;
 pub mod scope;
 mod shared;
+mod slab;
 mod stream;
 mod testing;
 mod wait;
+mod wakers;
 
 pub use blocking::{UNBLOCK_THREADS_MAX, unblock};
 pub use context::{Context, ParentContext, current_ctx};

@@ -70,7 +70,6 @@ mod node;
 mod nursery;
 mod parallel;
 mod root;
-mod slab;
 mod start;
 mod time;
 

@@ -16,13 +16,14 @@ use tractor_core::{
 use tractor_executors::Executor;
 use tractor_transports::{Stream, Transport};
 
-use crate::boxes::{ChildBox, Mailbox, NurseryBox, Remains, Wakers};
+use crate::boxes::{ChildBox, Mailbox, NurseryBox, Remains};
 use crate::endpoint::Table;
 use crate::error::Result;
 use crate::keys::KeyMap;
 use crate::os;
 use crate::ready::Ready;
 use crate::scope::{self, CancelScope};
+use crate::wakers::Wakers;
 
 mod events;
 mod flush;

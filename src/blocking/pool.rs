@@ -1,7 +1,7 @@
 //! Threads for blocking work: made when they are needed, up to a limit, and gone when they are not.
 //!
 //! # Invariants
-//! * **B1** There are as many permits as threads may be, and a job comes with one. So for every job
+//! * **B1** There are as many permits as threads may be, and a job comes with one. So for each job
 //!   that waits in the queue there is a thread that has none, or will soon be done, or will be made.
 //! * **B2** A permit that comes back goes to who waits the longest. While anybody waits, none is
 //!   free.

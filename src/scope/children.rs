@@ -10,9 +10,9 @@ use std::task::{Context, Poll, Waker};
 use super::current::{View, within};
 use super::link::{Link, Loss};
 use super::node::{CANCELLED, Node, QUEUED, WAITING};
-use super::slab::Slab;
 use super::start::Handshake;
 use crate::error::{Error, Result};
+use crate::slab::Slab;
 
 /// Children taken in per poll of the nursery. A task that starts tasks without end must not keep
 /// the thread from everybody else.

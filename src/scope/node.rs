@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::limit::Limit;
 use super::root::Root;
-use super::slab::Slab;
+use crate::slab::Slab;
 
 /// `cancel()` was called, or the deadline came. Never cleared.
 pub(super) const CANCELLED: u8 = 1;
