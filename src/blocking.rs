@@ -42,7 +42,7 @@ static POOL: LazyLock<Arc<Pool>> = LazyLock::new(|| Pool::new(UNBLOCK_THREADS_MA
 /// ```
 /// # futures_lite::future::block_on(async {
 /// let manifest = tractor::unblock(|| std::fs::read_to_string("Cargo.toml")).await??;
-/// # tractor::Result::Ok(())
+/// # Ok::<(), tractor::Error>(())
 /// # }).unwrap();
 /// ```
 ///

@@ -99,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) transports: Vec<Arc<dyn Transport>>,
     pub(crate) scopes: Arc<scope::Root>,
+    /// What tasks of this actor share.
+    pub(crate) cache: Arc<crate::cache::Cache>,
     pub(crate) ready: Arc<Ready>,
     pub(crate) uid: Uid,
     pub(crate) settings: Settings,
@@ -223,6 +225,7 @@ impl Shared {
         Arc::new(Shared {
             inner: Mutex::new(inner),
             scopes,
+            cache: Arc::default(),
             executor,
             transports,
             ready: Ready::new(),

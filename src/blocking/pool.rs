@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! * **B1** There are as many permits as threads may be, and a job comes with one. So for each job
-//!   that waits in the queue there is a thread that has none, or will soon be done, or will be made.
+//!   that waits in the queue there is a thread that has none, or soon will, or is being made.
 //! * **B2** A permit that comes back goes to who waits the longest. While anybody waits, none is
 //!   free.
 
