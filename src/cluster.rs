@@ -106,8 +106,8 @@ impl fmt::Debug for Cluster {
     }
 }
 
-/// The portals of a cluster, in the order of its workers: a slice, `portals[0]`, which is also found
-/// by name, `portals["root.worker_0"]`. Cheap to clone.
+/// The portals of a cluster, in the order of its workers: a slice, `portals[0]`, in which they are
+/// found by name too, `portals["root.worker_0"]`. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Portals(Arc<[Portal]>);
 

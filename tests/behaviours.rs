@@ -10,6 +10,8 @@
 mod bad_input;
 #[path = "behaviours/blocking.rs"]
 mod blocking;
+#[path = "behaviours/cache.rs"]
+mod cache;
 #[path = "behaviours/cancel.rs"]
 mod cancel;
 #[path = "behaviours/children.rs"]

@@ -82,13 +82,14 @@ impl Fixture {
     }
 }
 
+type Use = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
 /// A user that stays for a time.
 fn stay(
     log: &Log,
     name: &'static str,
     time: u64,
-) -> impl FnOnce(Cached, Arc<usize>) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + use<>
-{
+) -> impl FnOnce(Cached, Arc<usize>) -> Use + Send + use<> {
     let log = log.clone();
     move |cached, value| {
         Box::pin(async move {
