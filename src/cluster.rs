@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::nursery::{ActorBuilder, ActorNursery, open_nursery};
 use crate::portal::Portal;
 use crate::root::current_actor;
-use crate::scope::{self, Lease};
+use crate::scope::{self, Gathering, Lease};
 
 /// Changes what each worker is to be.
 type Each = Arc<dyn Fn(ActorBuilder) -> ActorBuilder + Send + Sync>;
@@ -242,16 +242,16 @@ async fn start(an: &ActorNursery, cluster: &Cluster) -> Result<Portals> {
 ///
 /// # Cancel safety
 /// As [`Portal::open_context`].
-pub async fn gather_contexts<P, E, T, F, Fut>(
+pub fn gather_contexts<'f, P, E, T, F, Fut>(
     contexts: impl IntoIterator<Item = (P, E)>,
     body: F,
-) -> Result<T>
+) -> Gathering<'f, T>
 where
     P: Borrow<Portal>,
     E: ContextEndpoint,
-    F: FnOnce(Vec<(ParentContext<E>, E::Started)>) -> Fut + Send,
-    Fut: Future<Output = Result<T>> + Send,
-    T: Send,
+    F: FnOnce(Vec<(ParentContext<E>, E::Started)>) -> Fut + Send + 'f,
+    Fut: Future<Output = Result<T>> + Send + 'f,
+    T: Send + 'f,
 {
     let open = |(portal, endpoint): (P, E)| {
         let portal = portal.borrow().clone();
@@ -259,5 +259,5 @@ where
             portal.open_context(endpoint, async |ctx, first| lease.hold((ctx, first)).await).await
         }
     };
-    scope::gather(contexts.into_iter().map(open), body).await
+    scope::gather(contexts.into_iter().map(open), body)
 }

@@ -80,7 +80,7 @@ pub(crate) mod tests;
 pub use cancel::{CancelScope, fail_after, move_on_after};
 pub use current::time_left;
 pub use finally::{finally, finally_borrowed, shield};
-pub use gather::{Lease, gather};
+pub use gather::{Gathering, Lease, gather};
 pub use nursery::{Nursery, Outcome, open_nursery};
 pub use start::Status;
 pub use time::{checkpoint, sleep};

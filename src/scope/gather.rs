@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -97,25 +98,44 @@ impl<V> Lent<V> {
 /// # Cancel safety
 /// As [`open_nursery`]: cancelled by its scope, it waits for the resources. Their own rules hold
 /// when a foreign future drops it.
-pub async fn gather<'s, V, T, R, Opening, F, Fut>(
+pub fn gather<'f, V, T, R, Opening, F, Fut>(
     resources: impl IntoIterator<Item = R>,
+    body: F,
+) -> Gathering<'f, T>
+where
+    R: FnOnce(Lease<V>) -> Opening,
+    Opening: Future<Output = Result<()>> + Send + 'f,
+    F: FnOnce(Vec<V>) -> Fut + Send + 'f,
+    Fut: Future<Output = Result<T>> + Send + 'f,
+    V: Send + 'f,
+    T: Send + 'f,
+{
+    let (opening, lent): (Vec<_>, Vec<_>) = resources
+        .into_iter()
+        .map(|open| {
+            let (lease, lent) = Lease::new();
+            (open(lease), lent)
+        })
+        .unzip();
+    Box::pin(run(opening, lent, body))
+}
+
+/// What [`gather`] returns. Its type does not name the iterator: a future with an iterator over
+/// references, mapped by a closure, would be one that the compiler can't see to be `Send`.
+pub type Gathering<'f, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'f>>;
+
+async fn run<'s, V, T, Opening, F, Fut>(
+    opening: Vec<Opening>,
+    lent: Vec<Lent<V>>,
     body: F,
 ) -> Result<T>
 where
-    R: FnOnce(Lease<V>) -> Opening,
     Opening: Future<Output = Result<()>> + Send + 's,
     F: FnOnce(Vec<V>) -> Fut + Send,
     Fut: Future<Output = Result<T>> + Send,
     V: Send + 's,
     T: Send,
 {
-    let mut lent = Vec::new();
-    let mut opening = Vec::new();
-    for open in resources {
-        let (lease, other_side) = Lease::new();
-        opening.push(open(lease));
-        lent.push(other_side);
-    }
     if lent.is_empty() {
         return Err(Error::config("there is nothing to gather"));
     }
