@@ -13,22 +13,7 @@ use crate::error::{ActorFailed, Error, Result};
 use crate::os;
 use crate::portal::Dialog;
 use crate::scope::CancelScope;
-
-/// Wakers of the futures that wait for one thing. Each is woken once, and registers again.
-#[derive(Debug, Default)]
-pub(crate) struct Wakers(Vec<Waker>);
-
-impl Wakers {
-    pub(crate) fn add(&mut self, waker: &Waker) {
-        if !self.0.iter().any(|known| known.will_wake(waker)) {
-            self.0.push(waker.clone());
-        }
-    }
-
-    pub(crate) fn take(&mut self) -> Vec<Waker> {
-        std::mem::take(&mut self.0)
-    }
-}
+use crate::wakers::Wakers;
 
 /// What came for one side of a dialog.
 #[derive(Debug, Default)]

@@ -113,6 +113,13 @@ impl Identity {
     pub(crate) fn scope<F: Future>(self, future: F) -> As<F> {
         As { identity: Some(self), future: Box::pin(future) }
     }
+
+    /// Runs `work` as this, here and now.
+    pub(crate) fn run<R>(self, work: impl FnOnce() -> R) -> R {
+        let mut identity = Some(self);
+        let _entered = Entered::enter(&mut identity);
+        work()
+    }
 }
 
 impl<F: Future> Future for As<F> {

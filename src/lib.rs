@@ -35,8 +35,11 @@
 extern crate self as tractor;
 
 mod ambient;
+mod blocking;
 mod boxes;
+mod cache;
 mod child;
+mod cluster;
 pub mod context;
 mod current;
 mod discovery;
@@ -48,6 +51,7 @@ mod init;
 mod keys;
 mod log;
 mod nursery;
+mod oneshot;
 mod os;
 mod panics;
 mod payload;
@@ -56,10 +60,15 @@ mod ready;
 mod root;
 pub mod scope;
 mod shared;
+mod slab;
 mod stream;
 mod testing;
 mod wait;
+mod wakers;
 
+pub use blocking::{UNBLOCK_THREADS_MAX, unblock};
+pub use cache::{Cached, maybe_open_context, maybe_open_context_in};
+pub use cluster::{Cluster, Portals, gather_contexts, open_actor_cluster};
 pub use context::{Context, ParentContext, current_ctx};
 pub use discovery::{find_actor, get_registry, query_actor, wait_for_actor};
 pub use endpoint::{Exposed, Module};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -18,6 +18,7 @@ use crate::payload;
 use crate::scope::{self, CancelScope, Ended};
 use crate::shared::{Inner, Shared};
 use crate::wait::{self, wait, wait_shielded};
+use crate::wakers::Waiter;
 
 /// A handle to another actor: call its functions, open contexts with it, cancel it. Cheap to clone,
 /// usable from any thread. It owns nothing: dropping it ends nobody.
@@ -201,8 +202,8 @@ impl Portal {
     }
 
     /// Leaves the waker where news of the actor will find it.
-    fn register(&self, inner: &mut Inner, waker: &Waker) {
-        inner.conn_wakers.add(waker);
+    fn register(&self, inner: &mut Inner, waker: &mut Waiter<'_>) {
+        inner.conn_wakers.add(&mut *waker);
         if let Some(child) = self.child.and_then(|id| inner.children.get_mut(&id)) {
             child.wakers.add(waker);
         }

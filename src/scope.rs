@@ -62,26 +62,33 @@
 mod cancel;
 mod children;
 mod current;
+mod far;
 mod finally;
+mod gather;
+mod limit;
 mod link;
 mod node;
 mod nursery;
+mod parallel;
 mod root;
-mod slab;
 mod start;
 mod time;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use cancel::{CancelScope, fail_after, move_on_after};
+pub use current::time_left;
 pub use finally::{finally, finally_borrowed, shield};
+pub use gather::{Gathering, Lease, gather};
 pub use nursery::{Nursery, Outcome, open_nursery};
 pub use start::Status;
 pub use time::{checkpoint, sleep};
 
-pub(crate) use current::{check, current_root, enclosing_cancelled};
+pub(crate) use current::{Background, check, current_root, enclosing_cancelled};
+pub(crate) use far::Far;
 pub(crate) use finally::guarded;
+pub(crate) use gather::Lent;
 pub(crate) use link::Ended;
 pub(crate) use root::{DEFAULT_BUDGET, Root};
 pub(crate) use time::cancellable;

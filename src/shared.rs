@@ -16,7 +16,7 @@ use tractor_core::{
 use tractor_executors::Executor;
 use tractor_transports::{Stream, Transport};
 
-use crate::boxes::{ChildBox, Mailbox, NurseryBox, Remains, Wakers};
+use crate::boxes::{ChildBox, Mailbox, NurseryBox, Remains};
 use crate::endpoint::Table;
 use crate::error::Result;
 use crate::keys::KeyMap;
@@ -24,6 +24,7 @@ use crate::os;
 use crate::ready::Ready;
 use crate::root::ParentLink;
 use crate::scope::{self, CancelScope};
+use crate::wakers::Wakers;
 
 mod events;
 mod flush;
@@ -101,6 +102,8 @@ pub(crate) struct Shared {
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) transports: Vec<Arc<dyn Transport>>,
     pub(crate) scopes: Arc<scope::Root>,
+    /// What tasks of this actor share.
+    pub(crate) cache: Arc<crate::cache::Cache>,
     pub(crate) ready: Arc<Ready>,
     pub(crate) uid: Uid,
     pub(crate) settings: Settings,
@@ -138,11 +141,17 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+/// How long a task that waits for what has failed has time to see it, before its block is cancelled
+/// because of it. One that is polled needs a moment; one that is kept and not polled never looks.
+const NEWS_TIME: Duration = Duration::from_millis(500);
+
 /// What has to wait until the lock is released.
 #[derive(Default)]
 pub(crate) struct After {
     woken: Vec<Waker>,
     cancelled: Vec<CancelScope>,
+    /// To be cancelled when those who wait have seen why, or had their time for that.
+    put_off: Vec<CancelScope>,
     dropped: Vec<ChildBox>,
     remains: Vec<Remains>,
     notes: Vec<crate::log::Note>,
@@ -154,13 +163,22 @@ impl After {
         self.woken.len()
     }
 
-    pub(crate) fn run(self) {
+    pub(crate) fn run(self, executor: &Arc<dyn Executor>) {
         self.notes.into_iter().for_each(crate::log::Note::write);
         for scope in self.cancelled {
             scope.cancel();
         }
         for waker in self.woken {
             waker.wake();
+        }
+        if !self.put_off.is_empty() {
+            let mut timer = executor.timer();
+            timer.set(Some(executor.now().saturating_add(NEWS_TIME)));
+            let scopes = self.put_off;
+            executor.spawn(Box::pin(async move {
+                std::future::poll_fn(|cx| timer.poll_expired(cx)).await;
+                scopes.iter().for_each(CancelScope::cancel);
+            }));
         }
     }
 }
@@ -215,6 +233,7 @@ impl Shared {
         Arc::new(Shared {
             inner: Mutex::new(inner),
             scopes,
+            cache: Arc::default(),
             executor,
             transports,
             ready: Ready::new(),
@@ -333,7 +352,7 @@ impl Shared {
         let driver_needed = !inner.effects.is_empty() || inner.deadline_moved() || inner.ended;
         let after = std::mem::take(&mut inner.after);
         drop(inner);
-        after.run();
+        after.run(&self.executor);
         if driver_needed {
             self.ready.wake_driver();
         }

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 use bytes::Bytes;
 use tractor_core::DialogId;
@@ -11,25 +11,35 @@ use crate::context::RawContext;
 use crate::error::{Error, Result};
 use crate::scope;
 use crate::shared::{Inner, Shared};
+use crate::wakers::{Places, Waiter};
 
 /// Waits until `look` finds what it waits for. `look` leaves the waker where the change will find
-/// it.
+/// it; a wait that is over, or was dropped, has left none behind.
 ///
 /// # Errors
 /// [`Error::Cancelled`] when the enclosing scope is cancelled.
 pub(crate) async fn wait<T>(
     shared: &Arc<Shared>,
-    mut look: impl FnMut(&mut Inner, &Waker) -> Poll<T>,
+    mut look: impl FnMut(&mut Inner, &mut Waiter<'_>) -> Poll<T>,
 ) -> Result<T> {
-    scope::cancellable(poll_fn(|cx| shared.poll(|inner| look(inner, cx.waker())).map(Ok))).await
+    let mut places = Places::default();
+    scope::cancellable(poll_fn(|cx| {
+        let mut waiter = places.waiter(cx.waker());
+        shared.poll(|inner| look(inner, &mut waiter)).map(Ok)
+    }))
+    .await
 }
 
 /// As [`wait`], for cleanups: they run also when the scope is cancelled, and are told so.
 pub(crate) fn wait_shielded<'a, T>(
     shared: &'a Arc<Shared>,
-    mut look: impl FnMut(&mut Inner, &Waker) -> Poll<T> + 'a,
+    mut look: impl FnMut(&mut Inner, &mut Waiter<'_>) -> Poll<T> + 'a,
 ) -> impl Future<Output = T> + 'a {
-    poll_fn(move |cx| shared.poll(|inner| look(inner, cx.waker())))
+    let mut places = Places::default();
+    poll_fn(move |cx| {
+        let mut waiter = places.waiter(cx.waker());
+        shared.poll(|inner| look(inner, &mut waiter))
+    })
 }
 
 /// The outcome of a dialog of ours. Kept: repeatable.

@@ -8,10 +8,16 @@
 
 #[path = "behaviours/bad_input.rs"]
 mod bad_input;
+#[path = "behaviours/blocking.rs"]
+mod blocking;
+#[path = "behaviours/cache.rs"]
+mod cache;
 #[path = "behaviours/cancel.rs"]
 mod cancel;
 #[path = "behaviours/children.rs"]
 mod children;
+#[path = "behaviours/cluster.rs"]
+mod cluster;
 #[path = "behaviours/errors.rs"]
 mod errors;
 #[path = "behaviours/harness.rs"]
@@ -28,10 +34,14 @@ mod program;
 mod rpc;
 #[path = "behaviours/run.rs"]
 mod run;
+#[path = "behaviours/service.rs"]
+mod service;
 #[path = "behaviours/spawn.rs"]
 mod spawn;
 #[path = "behaviours/streams.rs"]
 mod streams;
+#[path = "behaviours/trio.rs"]
+mod trio;
 
 use std::time::Duration;
 

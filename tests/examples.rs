@@ -117,6 +117,43 @@ cancelling a nursery:
 }
 
 #[test]
+fn cluster_squares_and_is_gone() {
+    let expected = "\
+root.worker_0 is ready
+root.worker_1 is ready
+root.worker_2 is ready
+1 * 1 = 1
+2 * 2 = 4
+3 * 3 = 9
+4 * 4 = 16
+5 * 5 = 25
+6 * 6 = 36
+7 * 7 = 49
+root.worker_0 squared 3
+root.worker_1 squared 2
+root.worker_2 squared 2
+all gone
+";
+    assert_eq!(stdout_of("cluster"), expected);
+}
+
+/// The order of cleanups, who catches, and what is never run.
+#[test]
+fn scopes_end_innermost_first() {
+    let expected = "\
+cancelled, and still running: it has not been suspended since
+what is innermost cleans up first
+a child cleans up
+its sibling is shielded, and ends by itself
+then what is around the nursery cleans up
+and then what is around that
+caught by the outer scope: true
+a scope that is cancelled stays so: true
+";
+    assert_eq!(stdout_of("scopes"), expected);
+}
+
+#[test]
 fn embed_runs_in_a_main_of_ones_own() {
     assert_eq!(stdout_of("embed"), "root actor: app\nanswer: 42\n");
 }

@@ -263,7 +263,7 @@ impl ActorBuilder {
                 ready: false,
                 ended: false,
                 failure: None,
-                wakers: crate::boxes::Wakers::default(),
+                wakers: crate::wakers::Wakers::default(),
             };
             inner.children.insert(child, known);
             Ok::<_, Error>((child, uid))

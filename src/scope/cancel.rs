@@ -45,17 +45,45 @@ impl CancelScope {
     /// earliest counts. To be set before [`run`](Self::run).
     #[must_use]
     pub fn timeout(self, after: Duration) -> Self {
-        {
-            let mut state = self.node.lock();
-            state.timeout = Some(state.timeout.map_or(after, |known| known.min(after)));
-        }
+        self.node.lock().limit.add_timeout(after);
         self
     }
 
     /// Cancels the body at `at`. See [`timeout`](Self::timeout), which is what virtual time needs.
     #[must_use]
     pub fn deadline(self, at: Instant) -> Self {
-        self.timeout(at.saturating_duration_since(Instant::now()))
+        self.node.lock().limit.add_deadline(at);
+        self
+    }
+
+    /// Moves the deadline: this scope cancels itself so long after *now* while it runs, else after
+    /// its start. It takes the place of every deadline before; `None` means that there is none.
+    /// Any thread may call this, at any time. What is cancelled stays so.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tractor::scope::CancelScope;
+    /// let scope = CancelScope::new().timeout(Duration::from_secs(1));
+    /// scope.set_timeout(Duration::from_secs(5));
+    /// assert_eq!(scope.time_left(), Some(Duration::from_secs(5)));
+    /// scope.set_timeout(None);
+    /// assert_eq!(scope.time_left(), None);
+    /// ```
+    pub fn set_timeout(&self, after: impl Into<Option<Duration>>) {
+        self.node.set_timeout(after.into());
+    }
+
+    /// Moves the deadline to `at`. See [`set_timeout`](Self::set_timeout).
+    pub fn set_deadline(&self, at: impl Into<Option<Instant>>) {
+        let left = |at: Instant| at.saturating_duration_since(Instant::now());
+        self.node.set_timeout(at.into().map(left));
+    }
+
+    /// How long until the scope cancels itself: nothing once it is cancelled, `None` when it has no
+    /// deadline. Those of its enclosers are not in it, see [`time_left`](super::time_left).
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.node.time_left()
     }
 
     /// Hides the cancellation of the enclosing scopes from the body: they wait for it, within the

@@ -10,9 +10,9 @@ use std::task::{Context, Poll, Waker};
 use super::current::{View, within};
 use super::link::{Link, Loss};
 use super::node::{CANCELLED, Node, QUEUED, WAITING};
-use super::slab::Slab;
 use super::start::Handshake;
 use crate::error::{Error, Result};
+use crate::slab::Slab;
 
 /// Children taken in per poll of the nursery. A task that starts tasks without end must not keep
 /// the thread from everybody else.
@@ -29,14 +29,23 @@ pub(super) struct Inbox<'s> {
 
 struct InboxState<'s> {
     new: Vec<Child<'s>>,
+    /// Of children whose starter was gone before it read how they failed.
+    errors: Vec<Error>,
     /// The nursery is in its poll and looks here before it leaves: no need to wake it.
     polling: bool,
     closed: bool,
 }
 
+impl InboxState<'_> {
+    fn is_empty(&self) -> bool {
+        self.new.is_empty() && self.errors.is_empty()
+    }
+}
+
 impl<'s> Inbox<'s> {
     pub(super) fn new() -> Self {
-        let state = InboxState { new: Vec::new(), polling: false, closed: false };
+        let state =
+            InboxState { new: Vec::new(), errors: Vec::new(), polling: false, closed: false };
         Self { node: Node::new(0), state: Mutex::new(state) }
     }
 
@@ -77,17 +86,37 @@ impl<'s> Inbox<'s> {
         }
     }
 
+    /// An error that nobody has read, for the nursery.
+    pub(super) fn fail(&self, error: Error) {
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            log::warn!(target: "tractor::scope", "nobody has read how a task failed: {error}");
+            return;
+        }
+        state.errors.push(error);
+        let wake = !state.polling;
+        drop(state);
+        if wake {
+            self.node.notify();
+        }
+    }
+
     /// Ends the nursery if nothing new came in.
     fn close_if_empty(&self) -> bool {
         let mut state = self.lock();
-        state.closed = state.new.is_empty();
+        state.closed = state.is_empty();
         state.closed
     }
 
     fn set_polling(&self, polling: bool) -> bool {
         let mut state = self.lock();
         state.polling = polling;
-        !state.new.is_empty()
+        !state.is_empty()
+    }
+
+    fn take_errors(&self) -> Vec<Error> {
+        mem::take(&mut self.lock().errors)
     }
 
     /// The new children; `batch` must be empty and lends its buffer.
@@ -176,7 +205,7 @@ impl<'f> Child<'f> {
     fn refuse(self) {
         let (start, dropped) = self.drop_task();
         let left = match start {
-            Some(start) => start.ended(dropped.and(Err(Error::Cancelled))),
+            Some(start) => start.ended(dropped.and(Err(Error::Cancelled)), true),
             None => dropped,
         };
         if let Err(error) = left {
@@ -226,6 +255,9 @@ impl<'s: 'f, 'f> Children<'s, 'f> {
             let (view, news) = self.link.observe(outer);
             self.poll_woken(view, news || again);
             admitted += self.admit(view, ADMITTED_MAX.saturating_sub(admitted));
+            for error in self.inbox.take_errors() {
+                self.record(error, false);
+            }
             if self.set.is_empty() && self.inbox.close_if_empty() {
                 return Poll::Ready(mem::take(&mut self.errors));
             }
@@ -280,7 +312,7 @@ impl<'s: 'f, 'f> Children<'s, 'f> {
             return;
         }
         let failed = !matches!(polled, Polled::Ended(Ok(())));
-        let cancelled = failed && child.node().effectively_cancelled();
+        let cancelled = (failed || child.start.is_some()) && child.node().effectively_cancelled();
         let Some(child) = self.set.remove(index) else { return };
         let (start, dropped) = child.drop_task();
         let ended = match polled {
@@ -288,7 +320,7 @@ impl<'s: 'f, 'f> Children<'s, 'f> {
             _ => dropped.and(Err(Error::Cancelled)),
         };
         let left = match start {
-            Some(start) => start.ended(ended),
+            Some(start) => start.ended(ended, cancelled),
             None => ended,
         };
         if let Err(error) = left {

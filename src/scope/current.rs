@@ -1,7 +1,9 @@
 //! The scope whose body is being polled on this thread.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::node::{Node, cancels};
 use super::root::Root;
@@ -88,6 +90,26 @@ pub(crate) fn current_root() -> Option<Arc<Root>> {
     peek(|current| current.node.clone()).and_then(|node| node.root())
 }
 
+/// Where work goes whose frame is dropped before it is done: the actor finishes it, and does not
+/// end before. Made in the frame, as a drop does not know where it is.
+pub(crate) struct Background {
+    root: Arc<Root>,
+    node: Arc<Node>,
+}
+
+impl Background {
+    /// That of the running code; `None` outside of any tree.
+    pub(crate) fn here() -> Option<Self> {
+        let node = peek(|current| current.node.clone())?;
+        Some(Self { root: node.root()?, node })
+    }
+
+    /// Bounded by what is left of the teardown that goes on around the frame, if one does.
+    pub(crate) fn finish(&self, work: impl Future<Output = Result<()>> + Send + 'static) {
+        self.root.reap(Box::pin(work), self.node.teardown_at());
+    }
+}
+
 /// `Err(Cancelled)` if the nearest scope, or one that it sees, is cancelled. It looks at the live
 /// flags, so it also sees what was cancelled a moment ago in this very poll.
 ///
@@ -102,4 +124,12 @@ pub(crate) fn check() -> Result<()> {
 /// to hurry. It is polled again when the answer becomes yes.
 pub(crate) fn enclosing_cancelled() -> bool {
     peek(|current| current.view.cancelled || current.view.beyond).unwrap_or(false)
+}
+
+/// How long the running code has until a scope around it cancels it: the earliest deadline of all
+/// that it can see, nothing when one is cancelled already, `None` when there is no deadline. For
+/// what takes a time limit of its own, such as a blocking call.
+#[must_use]
+pub fn time_left() -> Option<Duration> {
+    peek(|current| current.node.clone()).and_then(|node| node.visible_time_left())
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tractor_executors::Timer;
 
 use super::current::{self, View};
-use super::node::{BUSY, CANCELLED, CAUGHT, Node, OPAQUE, SHIELD, WAITING};
+use super::node::{BUSY, CANCELLED, CAUGHT, MOVED, Node, OPAQUE, SHIELD, WAITING};
 use super::root::Root;
 
 /// What it means that a frame is dropped while it holds its enclosers.
@@ -143,10 +143,11 @@ impl Link {
         if self.loss != Loss::NoHold {
             self.set_hold();
         }
-        let timeout = self.node().lock().timeout;
-        if let Some(timeout) = timeout {
+        let limit = self.node().lock().limit;
+        if limit.left(None).is_some() {
             let now = self.node().root().expect(NO_TIME).now();
-            self.expires = Some(now.saturating_add(timeout));
+            self.node().lock().limit.begin(now);
+            self.node().set(MOVED);
         }
     }
 
@@ -252,7 +253,15 @@ impl Link {
     /// Cancels the scope if its deadline has come. Asked only once the body is suspended, so a
     /// result that is ready beats the deadline.
     fn expired(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(at) = self.expires else { return false };
+        if self.node().is(MOVED) {
+            self.node().clear(MOVED); // Before the look, so that a later change is seen later.
+            let limit = self.node().lock().limit;
+            self.expires = limit.expires();
+        }
+        let Some(at) = self.expires else {
+            self.disarm();
+            return false;
+        };
         let due = self.due(at, cx);
         if due {
             self.node().set(CANCELLED);
@@ -287,6 +296,12 @@ impl Link {
             self.armed = None;
         }
         due
+    }
+
+    fn disarm(&mut self) {
+        if let (Some(timer), Some(_)) = (self.timer.as_mut(), self.armed.take()) {
+            timer.set(None);
+        }
     }
 
     /// One poll of a scope. Ready: the body's value, or `None` once the body was dropped because it
@@ -409,6 +424,7 @@ impl Drop for Link {
         let mut state = node.lock();
         let waker = state.waker.take();
         let root = state.root.take();
+        state.limit.end();
         state.teardown_at = None;
         drop(state);
         drop((waker, root));

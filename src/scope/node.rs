@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
+use super::limit::Limit;
 use super::root::Root;
-use super::slab::Slab;
+use crate::slab::Slab;
 
 /// `cancel()` was called, or the deadline came. Never cleared.
 pub(super) const CANCELLED: u8 = 1;
@@ -25,6 +26,8 @@ pub(super) const BUSY: u8 = 1 << 4;
 pub(super) const WAITING: u8 = 1 << 5;
 /// A nursery child that stands in its nursery's ready list.
 pub(super) const QUEUED: u8 = 1 << 6;
+/// The deadline of the run that goes on was changed from outside.
+pub(super) const MOVED: u8 = 1 << 7;
 
 /// The index of a nursery child that its nursery has not taken in yet.
 const UNPLACED: usize = usize::MAX;
@@ -62,8 +65,8 @@ pub(super) struct State {
     pub(super) ready: Vec<usize>,
     /// Set in the top node of a tree only.
     pub(super) root: Option<Arc<Root>>,
-    /// From entry to the scope's own cancellation.
-    pub(super) timeout: Option<Duration>,
+    /// When the scope cancels itself.
+    pub(super) limit: Limit,
     /// When the holds inside are given up. Set when a cancelled scope first waits for one.
     pub(super) teardown_at: Option<Duration>,
 }
@@ -85,7 +88,7 @@ impl Node {
             kids: Slab::new(),
             ready: Vec::new(),
             root: None,
-            timeout: None,
+            limit: Limit::default(),
             teardown_at: None,
         };
         Self {
@@ -224,6 +227,48 @@ impl Node {
     pub(super) fn teardown_at(&self) -> Option<Duration> {
         let own = self.lock().teardown_at;
         self.ancestors().filter_map(|node| node.lock().teardown_at).chain(own).min()
+    }
+
+    /// Cancels the run that goes on this long after now, and each later one this long after its
+    /// entry; `None`: never. From any thread.
+    pub(super) fn set_timeout(&self, after: Option<Duration>) {
+        loop {
+            let now = self.now();
+            self.lock().limit.set(after, now);
+            // A run that began meanwhile has read the old limit.
+            if now.is_some() || self.now().is_none() {
+                break;
+            }
+        }
+        self.set(MOVED);
+        self.notify();
+    }
+
+    /// What is left of the time until the scope cancels itself; `None`: it does not.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        let now = self.now();
+        let left = self.lock().limit.left(now);
+        if self.is(CANCELLED) { Some(Duration::ZERO) } else { left }
+    }
+
+    /// The same for what runs inside, which sees the enclosers, up to a shield.
+    pub(super) fn visible_time_left(self: &Arc<Self>) -> Option<Duration> {
+        let mut least = None;
+        for node in iter::successors(Some(self.clone()), |node| node.parent()) {
+            if node.is(OPAQUE) {
+                break;
+            }
+            least = [least, node.time_left()].into_iter().flatten().min();
+            if node.is(SHIELD) {
+                break;
+            }
+        }
+        least
+    }
+
+    /// The executor's time, while this is in a tree.
+    fn now(&self) -> Option<Duration> {
+        self.root().map(|root| root.now())
     }
 
     pub(super) fn holds(&self) -> usize {

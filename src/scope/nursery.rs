@@ -5,13 +5,15 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 
 use super::children::{Children, Inbox};
+use super::parallel::stand_in;
 use super::start::{Starting, Status};
 use crate::error::{Error, Result};
 
 /// Runs `body` and the tasks it starts, concurrently, and returns when *all* of them have ended.
 ///
 /// Tasks are polled in place, by whoever polls this future: they may borrow whatever lives outside
-/// the call (move locals of the body in), and they run concurrently, not in parallel.
+/// the call (move locals of the body in), and they run concurrently, not in parallel; for that
+/// there is [`Nursery::start_soon_parallel`].
 ///
 /// **One cancels all.** The first error or panic of a task or of the body cancels the nursery; what
 /// is left is dropped, or waited for where it has asynchronous cleanup.
@@ -30,8 +32,7 @@ use crate::error::{Error, Result};
 /// # }).unwrap();
 /// ```
 ///
-/// A task that starts siblings takes a handle along:
-/// `let tn2 = tn.clone(); tn.start_soon(async move { tn2.start_soon(..) })`.
+/// A task that starts siblings is started with [`Nursery::start_soon_with`].
 ///
 /// # Errors
 /// One error comes bare, several as a group, the first one being the primary. A panic counts as an
@@ -86,16 +87,56 @@ impl<'s> Nursery<'s> {
         self.inbox.add(self.inbox.new_child(), None, Box::pin(async { task.await.into_result() }));
     }
 
+    /// [`start_soon`](Self::start_soon) for a task that starts siblings: it gets a handle too.
+    ///
+    /// ```
+    /// # use tractor::scope::open_nursery;
+    /// # futures_lite::future::block_on(async {
+    /// open_nursery(async |tn| {
+    ///     tn.start_soon_with(async |tn| {
+    ///         tn.start_soon(async { println!("a sibling") });
+    ///     });
+    ///     Ok(())
+    /// })
+    /// .await
+    /// # }).unwrap();
+    /// ```
+    pub fn start_soon_with<F, Fut>(&self, task: F)
+    where
+        F: FnOnce(Nursery<'s>) -> Fut,
+        Fut: Future<Output: Outcome> + Send + 's,
+    {
+        self.start_soon(task(self.clone()));
+    }
+
+    /// Starts `task` on the actor's executor: in parallel to its siblings where that has several
+    /// threads, and not even delayed by them where it has not. It can't borrow. In all else it is a
+    /// child like any other: cancelled with the nursery, which waits for it; its error or panic is
+    /// the nursery's; it runs as the same actor, and timers and scopes work in it.
+    ///
+    /// When a foreign future drops the nursery, the task is cancelled, and the actor does not end
+    /// before it has. For work that is never suspended there is `tractor::unblock`, and processes.
+    ///
+    /// Outside of actors, `#[tractor::main]` and `#[tractor::test]` there is no executor, and the
+    /// nursery fails with [`Error::NoCurrentActor`].
+    pub fn start_soon_parallel<F>(&self, task: F)
+    where
+        F: Future<Output: Outcome> + Send + 'static,
+    {
+        self.start_soon(stand_in(task));
+    }
+
     /// Starts a task that has to get ready first, and returns what it passes to
     /// [`Status::started`]. From then on it is a child like any other.
     ///
     /// # Errors
-    /// If the task ends before `started`: its error, which then does not reach the nursery; an
-    /// [`Error`] of a panic if it ends without one. [`Error::Cancelled`] if the nursery is
-    /// cancelled meanwhile, or has ended.
+    /// If the task ends before `started`: its error, which then does not reach the nursery;
+    /// [`Error::Misuse`] if it ends without one. [`Error::Cancelled`] if the task was cancelled
+    /// before, or the nursery has ended.
     ///
     /// # Cancel safety
-    /// Dropped before `started`, this cancels the task.
+    /// Dropped before `started`, this cancels the task. An error that it did not return goes to the
+    /// nursery.
     pub async fn start<V, F, Fut>(&self, task: F) -> Result<V>
     where
         V: Send + 's,
@@ -103,7 +144,7 @@ impl<'s> Nursery<'s> {
         Fut: Future<Output: Outcome> + Send + 's,
     {
         let child = self.inbox.new_child();
-        let (mut starting, status) = Starting::new(child.clone());
+        let (mut starting, status) = Starting::new(&self.inbox, child.clone());
         let task = task(status);
         let task = Box::pin(async { task.await.into_result() });
         self.inbox.add(child, Some(starting.handshake()), task);

@@ -125,6 +125,10 @@ impl Root {
         self.executor.timer()
     }
 
+    pub(super) fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.executor.spawn(task);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Reaper> {
         self.reaper.lock().unwrap_or_else(PoisonError::into_inner)
     }

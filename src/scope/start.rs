@@ -5,6 +5,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::children::Inbox;
 use super::node::Node;
 use crate::error::{Error, Result};
 
@@ -62,17 +63,22 @@ impl<V> Slot<V> {
 
 /// What the nursery knows of a handshake.
 pub(super) trait Handshake: Send + Sync {
-    /// The child has ended. What is not the starter's comes back.
-    fn ended(&self, result: Result<()>) -> Result<()>;
+    /// The child has ended, `cancelled` or not. What is not the starter's comes back.
+    fn ended(&self, result: Result<()>, cancelled: bool) -> Result<()>;
 }
 
 impl<V: Send> Handshake for Slot<V> {
-    fn ended(&self, result: Result<()>) -> Result<()> {
+    fn ended(&self, result: Result<()>, cancelled: bool) -> Result<()> {
         let mut stage = self.lock();
         if !matches!(*stage, Stage::Waiting(_)) {
             return result;
         }
-        let error = result.err().unwrap_or_else(never_started);
+        let error = match result {
+            Err(error) => error,
+            // It had no time to say `started`.
+            Ok(()) if cancelled => Error::Cancelled,
+            Ok(()) => never_started(),
+        };
         let before = mem::replace(&mut *stage, Stage::Failed(error));
         drop(stage);
         before.wake();
@@ -85,19 +91,21 @@ fn never_started() -> Error {
     Error::config("the task ended without calling `started`")
 }
 
-/// The starter's side. Dropped before the answer, it cancels the child.
-pub(super) struct Starting<V> {
+/// The starter's side. Dropped before the answer, it cancels the child; dropped with an answer that
+/// nobody has read, it gives the nursery what must not be lost of it.
+pub(super) struct Starting<'a, 's, V> {
+    inbox: &'a Inbox<'s>,
     slot: Arc<Slot<V>>,
     child: Arc<Node>,
 }
 
-impl<V: Send> Starting<V> {
-    pub(super) fn new(child: Arc<Node>) -> (Self, Status<V>) {
+impl<'a, 's, V: Send> Starting<'a, 's, V> {
+    pub(super) fn new(inbox: &'a Inbox<'s>, child: Arc<Node>) -> (Self, Status<V>) {
         let slot = Arc::new(Slot { stage: Mutex::new(Stage::Waiting(None)) });
-        (Self { slot: slot.clone(), child }, Status { slot })
+        (Self { inbox, slot: slot.clone(), child }, Status { slot })
     }
 
-    pub(super) fn handshake<'s>(&self) -> Arc<dyn Handshake + 's>
+    pub(super) fn handshake(&self) -> Arc<dyn Handshake + 's>
     where
         V: 's,
     {
@@ -122,13 +130,15 @@ impl<V: Send> Starting<V> {
     }
 }
 
-impl<V> Drop for Starting<V> {
+impl<V> Drop for Starting<'_, '_, V> {
     fn drop(&mut self) {
         let mut stage = self.slot.lock();
         let before = mem::replace(&mut *stage, Stage::Closed);
         drop(stage);
-        if matches!(before, Stage::Waiting(_)) {
-            self.child.cancel();
+        match before {
+            Stage::Waiting(_) => self.child.cancel(),
+            Stage::Failed(error) if !matches!(error, Error::Cancelled) => self.inbox.fail(error),
+            _ => {}
         }
     }
 }

@@ -13,36 +13,39 @@ use crate::error::{Error, Result};
 use virtual_time::Virtual;
 
 mod cleanup;
+mod deadlines;
+mod gathering;
 mod guard;
 mod limits;
 mod moved;
 mod nurseries;
+mod parallel;
 mod stress;
 mod virtual_time;
 
 const BUDGET: Duration = Duration::from_secs(10);
 
-fn secs(n: u64) -> Duration {
+pub(crate) fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
 /// One tree in virtual time.
-struct World {
+pub(crate) struct World {
     time: Arc<Virtual>,
-    root: Arc<Root>,
+    pub(crate) root: Arc<Root>,
     scope: CancelScope,
-    log: Log,
+    pub(crate) log: Log,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let time = Virtual::new();
         let root = Root::new(time.clone(), BUDGET);
         Self { time, root, scope: CancelScope::new(), log: Log::default() }
     }
 
     /// Runs a body as the root of the tree, and then the reaper until it is idle.
-    fn run<F: Future>(&self, body: F) -> Option<F::Output> {
+    pub(crate) fn run<F: Future>(&self, body: F) -> Option<F::Output> {
         let main = self.root.run(&self.scope, body);
         let idle = self.root.idle();
         self.time.block_on(async {
@@ -52,21 +55,21 @@ impl World {
         })
     }
 
-    fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.root.now()
     }
 }
 
 /// What happened, in order.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    fn add(&self, what: impl Into<String>) {
+    pub(crate) fn add(&self, what: impl Into<String>) {
         self.0.lock().unwrap().push(what.into());
     }
 
-    fn take(&self) -> String {
+    pub(crate) fn take(&self) -> String {
         std::mem::take(&mut *self.0.lock().unwrap()).join(" ")
     }
 
@@ -129,6 +132,6 @@ fn foreign_join<F: Future>(
 }
 
 /// A panic of a test that panics on purpose stays off the terminal.
-fn quiet_panic(message: &'static str) -> ! {
+pub(crate) fn quiet_panic(message: &'static str) -> ! {
     std::panic::resume_unwind(Box::new(message))
 }

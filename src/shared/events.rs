@@ -113,6 +113,7 @@ impl Inner {
         let mut block = mailbox.scope.clone().filter(|_| failed);
         if mailbox.waiting > 0 {
             mailbox.then_cancel = block.take();
+            self.after.put_off.extend(mailbox.then_cancel.clone());
         }
         mailbox.outcome = Some(result);
         mailbox.absorbed = absorbed;
@@ -177,7 +178,10 @@ impl Inner {
             None => None,
         };
         match then_cancel {
-            Some(then_cancel) => *then_cancel = Some(body),
+            Some(then_cancel) => {
+                *then_cancel = Some(body.clone());
+                self.after.put_off.push(body);
+            }
             None => self.cancel_later(body),
         }
     }

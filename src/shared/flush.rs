@@ -62,7 +62,7 @@ impl Shared {
         }
         let has_effects = !inner.effects.is_empty();
         drop(inner);
-        after.run();
+        after.run(&self.executor);
         has_effects
     }
 

@@ -205,3 +205,25 @@ async fn larger_budget_of_a_child_reaches_its_cleanups() -> Result<()> {
     assert!(left.is_ok(), "the cleanup was cut: {left:?}");
     Ok(())
 }
+
+#[tractor::rpc]
+async fn fail_soon() -> Result<()> {
+    sleep(Duration::from_millis(20)).await?;
+    Err(std::io::Error::other("on purpose").into())
+}
+
+/// Who waits for what fails sees it first. One that was polled once, and is kept and not polled,
+/// has had its time for that: the cancel of its block does not wait for it for ever.
+#[tractor::test(timeout = 10)]
+async fn waiter_that_is_not_polled_does_not_hold_the_cancel_off() {
+    let result: Result<()> = open_nursery(async |an| {
+        let run = an.run_in_actor(fail_soon {}).await?;
+        let mut kept = Box::pin(run.result());
+        assert!(futures_lite::future::poll_once(kept.as_mut()).await.is_none());
+        sleep(FOREVER).await?;
+        kept.await
+    })
+    .await;
+    let Err(Error::Remote(error)) = result else { panic!("{result:?}") };
+    assert!(error.message().contains("on purpose"), "{error}");
+}

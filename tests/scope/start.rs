@@ -2,7 +2,7 @@
 
 use std::future::pending;
 
-use tractor::scope::{CancelScope, Status, finally, open_nursery};
+use tractor::scope::{CancelScope, Status, finally, open_nursery, shield};
 
 use super::*;
 
@@ -97,4 +97,38 @@ fn cancelling_the_nursery_ends_the_wait() {
         tn.start(async |_status: Status<()>| pending::<Result<()>>().await).await
     }));
     assert!(matches!(out, Err(Error::Cancelled)));
+}
+
+#[test]
+fn a_child_that_is_cancelled_before_started_is_cancelled_and_no_bug() {
+    let out: Result<()> = block_on(open_nursery(async |tn| {
+        // Neither the child nor its starter is cut: both see the cancellation only afterwards.
+        tn.start_soon_with(async |tn| {
+            let child = async |_status: Status<()>| shield(yields(4)).await;
+            let started = shield(tn.start(child)).await;
+            assert!(matches!(started, Err(Error::Cancelled)), "{started:?}");
+            Ok(())
+        });
+        yields(2).await;
+        Err(Error::TooSlow)
+    }));
+    assert!(matches!(out, Err(Error::TooSlow)), "and nothing else: {out:?}");
+}
+
+#[test]
+fn an_error_that_a_cut_starter_did_not_read_is_the_nurserys() {
+    let out: Result<()> = block_on(open_nursery(async |tn| {
+        // The child takes this one's place, and so is polled before its starter, which is cut.
+        tn.start_soon(yields(1));
+        tn.start_soon_with(async |tn| {
+            yields(2).await;
+            let child =
+                |_status: Status<()>| finally(pending::<Result<()>>(), async { Err(oops()) });
+            tn.start(child).await
+        });
+        yields(4).await;
+        tn.cancel();
+        Ok(())
+    }));
+    assert!(matches!(out, Err(Error::Io(_))), "{out:?}");
 }

@@ -6,7 +6,7 @@ use tractor_executors::Executor as _;
 use super::*;
 
 /// Runs `act` at second `at`, in a task outside of the tree.
-fn later(w: &World, at: u64, act: impl FnOnce() + Send + 'static) {
+pub(super) fn later(w: &World, at: u64, act: impl FnOnce() + Send + 'static) {
     let mut timer = w.time.timer();
     timer.set(Some(secs(at)));
     w.time.spawn(Box::pin(async move {

@@ -125,3 +125,57 @@ fn sleep_on_a_real_executor() {
     let out = block_on(root.run(&top, fail_after(secs(60), move_on_after(nap, pending::<()>()))));
     assert!(matches!(out, Some(Ok(None))));
 }
+
+/// Each race either moves the deadline of the run, or comes before it begins; never is it lost.
+#[test]
+fn a_thread_moves_the_deadline_of_a_scope_that_just_begins() {
+    let root = Root::new(Smol::global(), BUDGET);
+    for n in 0..300 {
+        let scope = CancelScope::new().timeout(secs(3600));
+        let theirs = scope.clone();
+        let thread = thread::spawn(move || {
+            (0..n * 7 % 100).for_each(|_| std::hint::spin_loop());
+            theirs.set_timeout(Duration::from_micros(10));
+        });
+        let top = CancelScope::new();
+        assert_eq!(block_on(root.run(&top, scope.run(pending::<()>()))), Some(None));
+        thread.join().unwrap();
+    }
+}
+
+/// A thread cancels nurseries whose children run on the executor's own thread meanwhile.
+#[test]
+fn parallel_children_are_cleaned_up_exactly_once() {
+    let root = Root::new(Smol::global(), Duration::from_secs(60));
+    let (send, thread) = canceller();
+    let (begun, cleaned) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    for n in 0..500 {
+        let (top, scope) = (CancelScope::new(), CancelScope::new());
+        send.send(scope.clone()).unwrap();
+        let out = block_on(root.run(
+            &top,
+            scope.run(open_nursery(async |tn| {
+                for k in 0..3 {
+                    let (begun, cleaned) = (begun.clone(), cleaned.clone());
+                    let body = async move {
+                        begun.fetch_add(1, SeqCst);
+                        yields((n + k) % 4).await;
+                        pending::<Result<()>>().await
+                    };
+                    let cleanup = async move {
+                        yields(k).await;
+                        cleaned.fetch_add(1, SeqCst);
+                    };
+                    tn.start_soon_parallel(finally(body, cleanup));
+                }
+                yields(n % 5).await;
+                pending::<Result<()>>().await
+            })),
+        ));
+        assert!(matches!(out, Some(None)), "race {n}: {out:?}");
+        assert_eq!(begun.load(SeqCst), cleaned.load(SeqCst), "race {n}");
+    }
+    drop(send);
+    thread.join().unwrap();
+    assert_eq!((root.lost(), root.reaping()), (0, 0));
+}

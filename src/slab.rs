@@ -9,22 +9,31 @@ enum Slot<T> {
     Vacant(usize),
 }
 
+impl<T> Slot<T> {
+    fn full(self) -> Option<T> {
+        match self {
+            Slot::Full(value) => Some(value),
+            Slot::Vacant(_) => None,
+        }
+    }
+}
+
 const END: usize = usize::MAX;
 
 /// Values at stable indices; insert and remove in constant time.
 #[derive(Debug)]
-pub(super) struct Slab<T> {
+pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,
     vacant: usize,
     len: usize,
 }
 
 impl<T> Slab<T> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { slots: Vec::new(), vacant: END, len: 0 }
     }
 
-    pub(super) fn insert(&mut self, value: T) -> usize {
+    pub(crate) fn insert(&mut self, value: T) -> usize {
         self.len += 1;
         let at = self.vacant;
         let Some(slot) = self.slots.get_mut(at) else {
@@ -37,38 +46,42 @@ impl<T> Slab<T> {
         at
     }
 
-    pub(super) fn remove(&mut self, at: usize) -> Option<T> {
+    pub(crate) fn remove(&mut self, at: usize) -> Option<T> {
         let slot = self.slots.get_mut(at)?;
         if matches!(slot, Slot::Vacant(_)) {
             return None;
         }
         self.len -= 1;
-        match mem::replace(slot, Slot::Vacant(mem::replace(&mut self.vacant, at))) {
-            Slot::Full(value) => Some(value),
-            Slot::Vacant(_) => None,
-        }
+        mem::replace(slot, Slot::Vacant(mem::replace(&mut self.vacant, at))).full()
     }
 
-    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
         match self.slots.get_mut(at) {
             Some(Slot::Full(value)) => Some(value),
             _ => None,
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().filter_map(|slot| match slot {
             Slot::Full(value) => Some(value),
             Slot::Vacant(_) => None,
         })
     }
 
+    /// Takes all values out.
+    pub(crate) fn take(&mut self) -> Vec<T> {
+        let slots = mem::take(&mut self.slots).into_iter();
+        *self = Self::new();
+        slots.filter_map(Slot::full).collect()
+    }
+
     /// One more than the largest index ever used.
-    pub(super) fn bound(&self) -> usize {
+    pub(crate) fn bound(&self) -> usize {
         self.slots.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 }
