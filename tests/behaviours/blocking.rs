@@ -28,7 +28,7 @@ async fn ask_a_sibling() -> Result<(String, String)> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn blocking_work_holds_up_nobody_and_runs_as_its_actor() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("worker").enable(module!()).await?;
@@ -39,7 +39,7 @@ async fn blocking_work_holds_up_nobody_and_runs_as_its_actor() -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn a_panic_of_blocking_work_is_an_error_that_names_its_place() {
     let failed: Result<()> = open_nursery(async |_| unblock(|| panic!("on purpose")).await).await;
     let Err(Error::Panic(report)) = failed else { panic!("{failed:?}") };
@@ -48,7 +48,7 @@ async fn a_panic_of_blocking_work_is_an_error_that_names_its_place() {
     assert!(place.starts_with("tests/behaviours/blocking.rs"), "{place}");
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn an_actor_does_not_end_before_blocking_work_whose_task_is_gone() -> Result<()> {
     let (open, gate) = mpsc::channel::<()>();
     let (done, ended) = mpsc::channel();

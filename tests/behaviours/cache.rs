@@ -89,7 +89,7 @@ async fn ten_tasks<K: Serialize + Clone + Send + Sync>(key: K) -> Result<(usize,
     Ok((misses.into_inner(), values.into_inner().unwrap()))
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cache_01_resource_only_entered_once_by_key() -> Result<()> {
     open_nursery(async |_| {
         assert_eq!(ten_tasks("some_key").await?, (1, vec![1; 10]));
@@ -99,7 +99,7 @@ async fn cache_01_resource_only_entered_once_by_key() -> Result<()> {
 }
 
 /// The reference makes a key of the arguments by itself; here the program names them.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cache_01_resource_only_entered_once_by_kwargs() -> Result<()> {
     open_nursery(async |_| {
         let kwargs = Kwargs { task_name: "doggy".to_owned() };
@@ -125,7 +125,7 @@ async fn cache_01_resource_only_entered_once_by_kwargs() -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cache_02_last_user_waits_for_resource_exit() -> Result<()> {
     open_nursery(async |_| {
         let resource = Watched::default();
@@ -164,7 +164,7 @@ async fn cancelled_last_user(closing: Result<()>) -> Option<Result<()>> {
     result
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cache_04_final_user_cancellation_waits_for_exit() -> Result<()> {
     open_nursery(async |_| {
         assert!(cancelled_last_user(Ok(())).await.is_none());
@@ -173,7 +173,7 @@ async fn cache_04_final_user_cancellation_waits_for_exit() -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cache_05_exit_error_masks_final_user_cancellation() -> Result<()> {
     open_nursery(async |_| {
         let result = cancelled_last_user(Err(Error::TooSlow)).await;
@@ -183,7 +183,7 @@ async fn cache_05_exit_error_masks_final_user_cancellation() -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cache_06_service_nursery_cancellation_completes_exit() -> Result<()> {
     open_nursery(async |_| {
         let resource = Watched::default();
@@ -249,7 +249,7 @@ async fn hold_resource(ctx: Context<bool, (), ()>, opening: Duration) -> Result<
 }
 
 /// By the far task's own cancellation, before and after it is open; then it can be opened again.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cache_08_lock_not_corrupted_on_fast_cancel_by_ctx() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("locker").enable(module!()).await?;
@@ -270,7 +270,7 @@ async fn cache_08_lock_not_corrupted_on_fast_cancel_by_ctx() -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cache_08_lock_not_corrupted_on_fast_cancel_by_scope() -> Result<()> {
     open_nursery(async |_| {
         for delay in [0, 1, 5, 20] {
@@ -292,7 +292,7 @@ async fn cache_08_lock_not_corrupted_on_fast_cancel_by_scope() -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cache_09_per_ctx_key_resource_lifecycle() -> Result<()> {
     open_nursery(async |_| {
         let (one, other) = (Watched::default(), Watched::default());
@@ -331,7 +331,7 @@ async fn cache_09_per_ctx_key_resource_lifecycle() -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cache_10_reentry_during_teardown() -> Result<()> {
     open_nursery(async |_| {
         let resource = Watched::default();

@@ -26,7 +26,7 @@ async fn count_items(ctx: Context<String, (), u64>) -> Result<u64> {
 }
 
 /// Instead of sending for a second, as the reference does: so many rounds.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn cluster_02_streaming_to_actor_cluster() -> Result<()> {
     let cores = std::thread::available_parallelism().unwrap().get();
     let mut pids = Vec::new();
@@ -64,7 +64,7 @@ async fn name_and_mark() -> Result<(String, Option<String>)> {
     Ok((current_actor()?.name().to_owned(), std::env::var("CLUSTER_MARK").ok()))
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn workers_are_found_by_place_and_by_name() -> Result<()> {
     let cluster = Cluster::of(module!())
         .names(["ann", "bob"])
@@ -90,7 +90,7 @@ async fn open_a_cluster() -> Result<Vec<String>> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn clusters_are_opened_in_any_actor() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("boss").enable(module!()).await?;
@@ -101,7 +101,7 @@ async fn clusters_are_opened_in_any_actor() -> Result<()> {
     .await
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn clusters_that_can_not_be_are_refused_before_anything_is_started() {
     let named = |names: &[&str]| Cluster::of(module!()).names(names.iter().copied());
     for (cluster, problem) in [
@@ -131,7 +131,7 @@ async fn fail_or_sleep(ctx: Context<(), (), ()>, fails: bool) -> Result<()> {
     }
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn one_failing_context_ends_the_others_and_is_reported_once() -> Result<()> {
     let start = Instant::now();
     open_actor_cluster(Cluster::of(module!()).count(3), async |portals| {
@@ -153,7 +153,7 @@ async fn one_failing_context_ends_the_others_and_is_reported_once() -> Result<()
     Ok(())
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn an_error_of_the_body_ends_the_cluster() {
     let mut pids = Vec::new();
     let failed: Result<()> = open_actor_cluster(Cluster::of(module!()).count(2), async |portals| {
@@ -165,7 +165,7 @@ async fn an_error_of_the_body_ends_the_cluster() {
     assert!(pids.len() == 2 && !pids.into_iter().any(exists));
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn a_worker_that_can_not_start_ends_the_cluster() {
     let cluster = Cluster::of(module!()).count(2).each(|worker| worker.exe("/nonexistent/program"));
     let failed: Result<()> = open_actor_cluster(cluster, async |_| unreachable!()).await;

@@ -89,7 +89,7 @@ async fn report() -> (usize, usize) {
 }
 
 /// Without the foreign event loop, of which there is none.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn svc_01_actor_managed_nursery_task_error_cancels_all() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("service").enable(module!()).await?;
@@ -113,7 +113,7 @@ async fn svc_01_actor_managed_nursery_task_error_cancels_all() -> Result<()> {
 
 /// Nobody fails: the tasks live in the nursery, not in the context that started them, and end with
 /// the context that owns it.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn svc_01_tasks_end_with_the_owner_of_their_nursery() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("service").enable(module!()).await?;

@@ -1,7 +1,7 @@
 //! TRIOISM and TRIONICS: what the reference asks of its task trees, where Rust has the question.
 
 use std::future::{pending, ready};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tractor::scope::{
@@ -33,7 +33,7 @@ async fn stash(status: Status<Nursery<'static>>) -> Result<()> {
 }
 
 /// The reference expects this of `start` only; with `start_soon` it is known to fail there.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn trioism_01_stashed_child_nursery() {
     let start = Instant::now();
     for starts in [true, false] {
@@ -53,13 +53,14 @@ async fn trioism_01_stashed_child_nursery() {
 
 /// A nursery that a task which was merely started put where others find it.
 async fn start_soon_and_wait(tn: &Nursery<'_>) -> Result<Nursery<'static>> {
-    static STASH: OnceLock<Nursery<'static>> = OnceLock::new();
-    tn.start_soon(scope::open_nursery(async |tn| {
-        STASH.get_or_init(|| tn);
+    let stash: Arc<OnceLock<Nursery<'static>>> = Arc::default();
+    let stashed = stash.clone();
+    tn.start_soon(scope::open_nursery(async move |tn| {
+        stashed.get_or_init(|| tn);
         pending::<Result<()>>().await
     }));
     loop {
-        match STASH.get() {
+        match stash.get() {
             Some(stashed) => return Ok(stashed.clone()),
             None => checkpoint().await?,
         }
@@ -67,7 +68,7 @@ async fn start_soon_and_wait(tn: &Nursery<'_>) -> Result<Nursery<'static>> {
 }
 
 /// Better: bare. In the reference it is a group of one.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn trioism_02_acm_embedded_nursery_propagates_enter_err() {
     for cancel_in_finally in [false, true] {
         let wrapping = CancelScope::new();
@@ -92,7 +93,7 @@ async fn trioism_02_acm_embedded_nursery_propagates_enter_err() {
     }
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn trioism_03_gatherctxs_with_memchan_breaks_multicancelled() {
     let closed = Mutex::new(0);
     let resource = |lease: Lease<u32>| {
@@ -115,6 +116,7 @@ async fn trioism_03_gatherctxs_with_memchan_breaks_multicancelled() {
 async fn send_numbers(ctx: Context<(), u32, ()>, fails: bool) -> Result<()> {
     ctx.started(()).await?;
     let mut stream = ctx.open_stream().await?;
+    stream.recv().await?; // the other end reads from now on
     for n in 0.. {
         if fails && n == 3 {
             return Err(std::io::Error::other("mid stream").into());
@@ -126,7 +128,7 @@ async fn send_numbers(ctx: Context<(), u32, ()>, fails: bool) -> Result<()> {
 
 /// What the body has raised wins over what its cleanup then meets: here a cancelled scope. When the
 /// far task has failed too, both are there, the body's own error first.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn trioism_04_unmask_aclose_as_checkpoint_on_aexit() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("streamer").enable(module!()).await?;
@@ -134,6 +136,7 @@ async fn trioism_04_unmask_aclose_as_checkpoint_on_aexit() -> Result<()> {
             let result: Result<()> = child
                 .open_context(send_numbers { fails }, async |ctx, ()| {
                     let mut stream = ctx.open_stream().await?;
+                    stream.send(()).await?;
                     let close = async {
                         // The awaits of a cleanup that sees the cancellation.
                         CancelScope::new().run(checkpoint()).await;
@@ -186,7 +189,7 @@ impl Lock {
 
 /// The rule which asks for this, that a cancellation may not be masked by the exception that is
 /// being handled, needs implicit exception contexts; that the cancel is clean, does not.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn trioism_05_cancelled_lockacquire_in_ipctx_not_unmasked() -> Result<()> {
     let start = Instant::now();
     open_nursery(async |an| {
@@ -213,7 +216,7 @@ async fn swallow_cancel(_status: Status<()>) {
     .await;
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn trionics_03_sibling_err_not_masked_by_startup_rte() {
     let raised = OnceLock::new();
     let result: Result<()> = scope::open_nursery(async |tn| {
@@ -231,7 +234,7 @@ async fn trionics_03_sibling_err_not_masked_by_startup_rte() {
     is_name_error(&result.unwrap_err());
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn trionics_04_pure_oob_cancel_not_morphed_to_rte() {
     let outer = CancelScope::new();
     let nursery = scope::open_nursery(async |tn| {
@@ -247,7 +250,7 @@ async fn trionics_04_pure_oob_cancel_not_morphed_to_rte() {
     assert!(outer.cancelled_caught());
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn trionics_05_genuine_startup_rte_still_raised() {
     let result: Result<()> =
         scope::open_nursery(async |tn| tn.start(async |_status: Status<()>| {}).await).await;
@@ -257,7 +260,7 @@ async fn trionics_05_genuine_startup_rte_still_raised() {
 }
 
 /// Also when its words are those of the runtime, and while everything is cancelled.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn trionics_06_childs_own_rte_never_demoted_to_cancel() {
     for text in ["name error", "name error: cancelled", "name error without calling `started`"] {
         let own = move |_status: Status<()>| {
@@ -278,7 +281,7 @@ async fn trionics_06_childs_own_rte_never_demoted_to_cancel() {
     }
 }
 
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn trionics_07_started_value_and_args_passthru() -> Result<()> {
     let task = |one: u32, two: &'static str| {
         async move |status: Status<(u32, String)>| status.started((one, two.to_owned()))

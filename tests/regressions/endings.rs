@@ -214,7 +214,7 @@ async fn fail_soon() -> Result<()> {
 
 /// Who waits for what fails sees it first. One that was polled once, and is kept and not polled,
 /// has had its time for that: the cancel of its block does not wait for it for ever.
-#[tractor::test(timeout = 10)]
+#[tractor::test(matrix, timeout = 10)]
 async fn waiter_that_is_not_polled_does_not_hold_the_cancel_off() {
     let result: Result<()> = open_nursery(async |an| {
         let run = an.run_in_actor(fail_soon {}).await?;
