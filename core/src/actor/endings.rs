@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use super::{Actor, NO_KWARGS, Timer};
 use crate::cancel::{self, plain_error};
-use crate::dialog::flow::Flow;
+use crate::dialog::flow::{Flow, Reader};
 use crate::dialog::table::{Act, Phase, Side};
 use crate::dialog::{Audience, Cancel, Dialog};
 use crate::error::Violation;
@@ -45,7 +45,8 @@ impl Actor {
             TaskEnd::Cancelled(_) => is_base && !crossed,
             TaskEnd::Failed(_) => false,
         };
-        if ends_stream && dialog.tx.flow == Flow::Open {
+        // A generator's `Stop` is its end, and so waits for it.
+        if ends_stream && (is_gen || dialog.tx.flow == Flow::Open) {
             self.push_stop(id);
         }
         match end {
@@ -166,7 +167,7 @@ impl Actor {
             self.end_dialog(id, Outcome::Errored { error, violation: None });
         } else if let Some(dialog) = self.dialogs.get_mut(id) {
             // The callee fails of it, and that is our outcome. What still comes is not taken.
-            dialog.rx.refusing = true;
+            dialog.rx.reader = Reader::Overrun;
         }
     }
 

@@ -220,7 +220,7 @@ impl Actor {
                 self.out.dialog(id, DialogEvent::Dropped(extra));
             }
             Arrival::Overrun => return self.on_overrun(id),
-            Arrival::Discard => return,
+            Arrival::Discard => {}
         }
         self.give_credit(id, credit);
     }
