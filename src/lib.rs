@@ -26,7 +26,7 @@
 //! | you want to | see |
 //! |---|---|
 //! | spawn processes | [`open_nursery`], [`ActorNursery`], [`ActorBuilder`] |
-//! | call and stream | [`Portal`], [`mod@context`], [`MsgStream`] |
+//! | call and stream | [`Portal`], [`mod@context`], [`MsgStream`], [`macro@stream`], [`Subscription`] |
 //! | structure tasks inside an actor | [`scope`] |
 //! | know what failed | [`Error`] |
 //! | embed it in a program | [`init()`], [`open_root_actor`], [`RootConfig`] |
@@ -44,6 +44,7 @@ mod driver;
 pub mod endpoint;
 mod entry;
 pub mod error;
+mod generator;
 mod init;
 mod keys;
 mod log;
@@ -68,9 +69,10 @@ pub use init::{init, init_exposing};
 pub use nursery::{ActorBuilder, ActorNursery, RunHandle, Stdio, open_nursery};
 pub use portal::Portal;
 pub use root::{Actor, RootConfig, current_actor, open_root_actor};
-pub use stream::{MsgStream, RecvHalf, SendHalf};
+pub use stream::{Credit, RecvStats, SendStats, StreamStats, SubscriptionStats};
+pub use stream::{MsgStream, OnLag, RecvHalf, SendHalf, Subscription};
 pub use tractor_core::{Address, OverrunPolicy, Uid};
-pub use tractor_macros::{context, main, rpc, test};
+pub use tractor_macros::{context, main, rpc, stream, test};
 
 /// The kind of the link between a parent and its child, as [`Portal::link`] names it.
 pub(crate) const LINK_SOCKETPAIR: &str = "socketpair";
@@ -84,10 +86,12 @@ pub mod __private {
     pub use crate::context::Context;
     pub use crate::endpoint::{
         Checked, ContextEndpoint, Endpoint, EndpointPath, Fallible, Module, Named, Plain, Probe,
-        Rpc,
+        Rpc, StreamEndpoint,
     };
     pub use crate::entry::run_main;
     pub use crate::error::BoxError;
+    pub use crate::generator::forward;
+    pub use crate::stream::SendHalf;
     pub use crate::testing::{TestSpec, run_test};
 
     /// `#[main]` without an executor.

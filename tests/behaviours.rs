@@ -8,16 +8,22 @@
 
 #[path = "behaviours/bad_input.rs"]
 mod bad_input;
+#[path = "behaviours/bcast.rs"]
+mod bcast;
 #[path = "behaviours/cancel.rs"]
 mod cancel;
 #[path = "behaviours/children.rs"]
 mod children;
 #[path = "behaviours/errors.rs"]
 mod errors;
+#[path = "behaviours/generators.rs"]
+mod generators;
 #[path = "behaviours/harness.rs"]
 mod harness;
 #[path = "behaviours/interrupt.rs"]
 mod interrupt;
+#[path = "behaviours/legacy.rs"]
+mod legacy;
 #[path = "behaviours/marks.rs"]
 mod marks;
 #[path = "behaviours/misuse.rs"]
@@ -30,6 +36,8 @@ mod rpc;
 mod run;
 #[path = "behaviours/spawn.rs"]
 mod spawn;
+#[path = "behaviours/stream_cases.rs"]
+mod stream_cases;
 #[path = "behaviours/streams.rs"]
 mod streams;
 
