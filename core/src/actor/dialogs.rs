@@ -135,8 +135,10 @@ impl Actor {
     fn ask_cancel(&mut self, id: DialogId) {
         let Some(dialog) = self.dialogs.get(id) else { return };
         if dialog.func == FuncType::Stream && dialog.tx.flow == Flow::Open {
-            // Who has enough of a generator says so.
-            self.push_stop(id);
+            // Who has enough of a generator says so first.
+            if let Some((conn, stop)) = self.stopping(id) {
+                self.push_control(conn, &stop);
+            }
         }
         let Some(dialog) = self.dialogs.get_mut(id) else { return };
         dialog.cancel = Cancel::Asked;
@@ -289,11 +291,18 @@ impl Actor {
     }
 
     pub(super) fn push_stop(&mut self, id: DialogId) {
-        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        if let Some((conn, stop)) = self.stopping(id) {
+            self.push(conn, &stop);
+        }
+    }
+
+    /// This side sends no more: its `Stop`, and to whom.
+    fn stopping(&mut self, id: DialogId) -> Option<(ConnId, Msg)> {
+        let dialog = self.dialogs.get_mut(id)?;
         dialog.tx.flow = Flow::Stopped;
         let (conn, cid, sent) = (dialog.conn, dialog.cid.clone(), dialog.tx.sent);
         let sent = self.features(conn).has(Features::STOP_SEQ).then_some(sent);
-        self.push(conn, &Msg::Stop { cid, sent });
+        Some((conn, Msg::Stop { cid, sent }))
     }
 
     /// Receives no more items: what is unread, and what still comes, is dropped and counts as read.
