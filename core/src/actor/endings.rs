@@ -156,11 +156,7 @@ impl Actor {
     pub(super) fn report_overrun(&mut self, id: DialogId) {
         let Some(dialog) = self.dialogs.get(id) else { return };
         let (conn, cid, side) = (dialog.conn, dialog.cid.clone(), dialog.side);
-        let Some(peer) = self.channels.get(conn).and_then(|c| c.peer_uid()).cloned() else {
-            return;
-        };
-        let mut error = plain_error(&self.uid, "StreamOverrun", "the stream's receiver is full");
-        error.sender = Some(peer);
+        let error = self.overrun_error(id);
         self.push(conn, &Msg::Error { cid: Some(cid), error: error.clone() });
         if side == Side::Callee {
             // For the caller that was the outcome; so it is for us.
@@ -169,6 +165,15 @@ impl Actor {
             // The callee fails of it, and that is our outcome. What still comes is not taken.
             dialog.rx.reader = Reader::Overrun;
         }
+    }
+
+    /// That too much came, and from whom.
+    pub(super) fn overrun_error(&self, id: DialogId) -> RemoteError {
+        let mut error = plain_error(&self.uid, "StreamOverrun", "the stream's receiver is full");
+        let conn = self.dialogs.get(id).map(|dialog| dialog.conn);
+        let channel = conn.and_then(|conn| self.channels.get(conn));
+        error.sender = channel.and_then(|channel| channel.peer_uid()).cloned();
+        error
     }
 
     /// The peer broke a rule of this dialog: it ends, with that, on both sides.
