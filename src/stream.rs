@@ -341,7 +341,8 @@ impl<I> RecvHalf<I> {
     /// Another reader of the stream, for another task: both get every item that comes from now on.
     ///
     /// With the first subscription the stream itself becomes one of several readers, for good: the
-    /// last 64 items are held for those that are behind, and what is said of a [`Subscription`] is
+    /// last 64 items are held for those that are behind (fewer when they are longer than 16 KiB on
+    /// average), and what is said of a [`Subscription`] is
     /// true for it too, above all that [`next`](Self::next) fails with [`Error::Lagged`] when it
     /// was overtaken.
     ///

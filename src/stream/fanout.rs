@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use bytes::Bytes;
-use tractor_core::Instant;
+use tractor_core::{Instant, SPLICE_LEN_MIN};
 
 use super::inbox::Inbox;
 use super::ring::{Place, Read, Ring};
@@ -32,10 +32,6 @@ use crate::boxes::Mailbox;
 use crate::context::RawContext;
 use crate::error::{Error, Result};
 use crate::shared::Inner;
-
-/// Items up to this long are copied into the ring: as slices they would keep all that was received
-/// with them for as long as they are held.
-const COPY_LEN_MAX: usize = 4 << 10;
 
 /// What the readers of one stream share.
 #[derive(Debug)]
@@ -70,15 +66,17 @@ impl Fanout {
             return self.end.clone().map_or(Look::Empty, Look::End);
         };
         let number = self.ring.next();
-        if self.ring.is_risky() && gave_way.replace(number) != Some(number) {
+        let len = item.len();
+        if self.ring.is_risky(len) && gave_way.replace(number) != Some(number) {
             self.next = Some(item);
             return Look::GiveWay;
         }
-        let held = match item.len() <= COPY_LEN_MAX {
+        // A short one is copied: as a slice it would keep all that was received with it.
+        let held = match len < SPLICE_LEN_MIN {
             true => Bytes::copy_from_slice(&item),
             false => item,
         };
-        self.ring.push(held.clone());
+        self.ring.push(held.clone(), len);
         // This reader's next one, as it had read all before it.
         self.ring.read(place);
         Look::Item(held)

@@ -11,17 +11,25 @@
 //! how many it missed, and goes on at the oldest that is held.
 //!
 //! # Invariants
-//! R1  At most `capacity` items are held, and they are the last that were pushed.
+//! R1  The items that are held are the last that were pushed: at most `capacity`, and not longer
+//!     together than so many of `ITEM_LEN`. The newest is held, be it ever so long.
 //! R2  A reader gets every item that is pushed after it joined, in order, or is told how many of
 //!     them it missed, where they would have been.
 //! R3  No reader is ahead of what was pushed.
 
 use std::collections::VecDeque;
 
+/// How long items may be on average, in bytes, before fewer are held than there is room for: they
+/// come from a peer, which must not choose how much we keep.
+const ITEM_LEN: usize = 16 << 10;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Ring<T> {
-    held: VecDeque<T>,
+    /// With their lengths.
+    held: VecDeque<(T, usize)>,
+    /// How long they are together.
+    len: usize,
     capacity: usize,
     /// The number of the item that is pushed next.
     next: u64,
@@ -47,7 +55,8 @@ pub(super) enum Read<T> {
 impl<T: Clone> Ring<T> {
     /// A ring that holds so many items, at least one.
     pub(super) fn new(capacity: usize) -> Ring<T> {
-        Ring { held: VecDeque::new(), capacity: capacity.max(1), next: 0, readers: Vec::new() }
+        let (held, readers) = (VecDeque::new(), Vec::new());
+        Ring { held, len: 0, capacity: capacity.max(1), next: 0, readers }
     }
 
     /// Holds at least so many from now on.
@@ -81,26 +90,43 @@ impl<T: Clone> Ring<T> {
             return Read::Lagged(missed);
         }
         // What is held is counted by a usize, so a number among it is one.
-        let Some(item) = self.held.get((*at - oldest) as usize) else { return Read::Nothing };
+        let Some((item, _)) = self.held.get((*at - oldest) as usize) else { return Read::Nothing };
         *at += 1;
         Read::Item(item.clone())
     }
 
-    /// The newest item. The oldest goes, when the ring is full.
-    pub(super) fn push(&mut self, item: T) {
-        if self.held.len() == self.capacity {
-            self.held.pop_front();
+    /// The newest item, and how long it is. The oldest go, when there is no room.
+    pub(super) fn push(&mut self, item: T, len: usize) {
+        for (_, gone) in self.held.drain(..self.displaced(len)) {
+            self.len -= gone;
         }
-        self.held.push_back(item);
+        self.held.push_back((item, len));
+        self.len += len;
         self.next += 1;
         debug_assert!(self.held.len() <= self.capacity, "R1");
+        debug_assert!(self.held.len() == 1 || self.len <= self.capacity.saturating_mul(ITEM_LEN));
         debug_assert!(self.readers.iter().flatten().all(|at| *at <= self.next), "R3");
     }
 
-    /// Whether the next push takes an item away from a reader that is not behind yet.
-    pub(super) fn is_risky(&self) -> bool {
+    /// Whether to push an item of that length takes away what a reader has not read, which has not
+    /// lost anything yet.
+    pub(super) fn is_risky(&self, len: usize) -> bool {
         let oldest = self.oldest();
-        self.held.len() == self.capacity && self.readers.iter().flatten().any(|at| *at == oldest)
+        let lost = oldest..oldest + self.displaced(len) as u64;
+        self.readers.iter().flatten().any(|at| lost.contains(at))
+    }
+
+    /// How many of the oldest items make room for another one of that length.
+    fn displaced(&self, len: usize) -> usize {
+        let len_max = self.capacity.saturating_mul(ITEM_LEN);
+        let mut left = self.len.saturating_add(len);
+        for (index, (_, gone)) in self.held.iter().enumerate() {
+            if self.held.len() - index < self.capacity && left <= len_max {
+                return index;
+            }
+            left -= gone;
+        }
+        self.held.len()
     }
 
     /// The number of the item that is pushed next: how many there were.
@@ -135,7 +161,7 @@ mod tests {
     /// Pushes the items up to `to`, each the number that it has.
     fn push_to(ring: &mut Ring<u64>, to: u64) {
         while ring.next() < to {
-            ring.push(ring.next());
+            ring.push(ring.next(), 1);
         }
     }
 
@@ -170,7 +196,7 @@ mod tests {
         let mut ring = Ring::new(4);
         let (slow, fast) = (ring.join(), ring.join());
         for n in 0..10 {
-            ring.push(n);
+            ring.push(n, 1);
             assert_eq!(ring.read(fast), Read::Item(n));
         }
         assert_eq!(ring.behind(slow), 10);
@@ -223,17 +249,17 @@ mod tests {
         let (slow, fast) = (ring.join(), ring.join());
         push_to(&mut ring, 2);
         drain(&mut ring, fast);
-        assert!(ring.is_risky(), "{slow:?} has not read the oldest");
+        assert!(ring.is_risky(1), "{slow:?} has not read the oldest");
         push_to(&mut ring, 3);
         drain(&mut ring, fast);
-        assert!(!ring.is_risky(), "it has lost one already: there is no waiting for it any more");
+        assert!(!ring.is_risky(1), "it has lost one already: there is no waiting for it any more");
         assert_eq!(ring.read(slow), Read::Lagged(1));
-        assert!(ring.is_risky());
+        assert!(ring.is_risky(1));
         ring.read(slow);
-        assert!(!ring.is_risky());
+        assert!(!ring.is_risky(1));
         ring.leave(slow);
         push_to(&mut ring, 5);
-        assert!(ring.is_risky(), "{fast:?} has not");
+        assert!(ring.is_risky(1), "{fast:?} has not");
     }
 
     #[test]
@@ -248,6 +274,28 @@ mod tests {
         assert_eq!(ring.size(), (3, 3));
         let rest = [Read::Lagged(6), Read::Item(6), Read::Item(7), Read::Item(8)];
         assert_eq!(drain(&mut ring, reader), rest);
+    }
+
+    #[test]
+    fn long_items_displace_more_than_one() {
+        let mut ring = Ring::new(4);
+        let reader = ring.join();
+        for n in 0..4 {
+            ring.push(n, ITEM_LEN / 2);
+        }
+        assert_eq!(ring.read(reader), Read::Item(0));
+        assert!(!ring.is_risky(ITEM_LEN), "number 0 is all that goes");
+        assert!(ring.is_risky(3 * ITEM_LEN), "1 goes too, and is not read");
+        ring.push(4, 3 * ITEM_LEN);
+        assert_eq!(ring.size(), (3, 4));
+        assert_eq!(ring.read(reader), Read::Lagged(1));
+        ring.push(5, 100 * ITEM_LEN);
+        assert_eq!(ring.size(), (1, 4), "the newest is held");
+        assert_eq!(drain(&mut ring, reader), [Read::Lagged(3), Read::Item(5)]);
+        ring.push(6, 1);
+        assert_eq!(ring.size(), (1, 4), "it alone was too long");
+        assert_eq!(drain(&mut ring, reader), [Read::Item(6)]);
+        assert_eq!(ring.len, 1);
     }
 
     /// Against the simplest thing that does the same: a log of everything, and positions in it.
@@ -268,7 +316,7 @@ mod tests {
                         let (place, _) = readers.swap_remove(below(readers.len() as u64) as usize);
                         ring.leave(place);
                     }
-                    (2..5, _) | (_, 0) => ring.push(ring.next()),
+                    (2..5, _) | (_, 0) => ring.push(ring.next(), 1),
                     (_, len) => {
                         let (place, at) = &mut readers[below(len as u64) as usize];
                         let oldest = ring.next().saturating_sub(capacity);
