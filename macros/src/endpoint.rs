@@ -259,7 +259,8 @@ impl<'a> Endpoint<'a> {
         // variable, so that the stream ends before what it borrows from.
         let ty = &self.function.sig.output;
         quote_spanned! {ty.span()=>
-            let forwarded = #private::forward(#call, #first, |#item| #convert).await;
+            let forwarded =
+                #private::forward::<_, Self::Item>(#call, #first, |#item| #convert).await;
             forwarded
         }
     }

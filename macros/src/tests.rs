@@ -237,7 +237,7 @@ fn streams_in_both_forms() {
     let all = text(&returns).replace("::tractor::__private::", "");
     assert!(all.contains("implStreamEndpointforf{typeItem=(u8,T);"), "{all}");
     assert!(all.contains("letcall=f(this.x);"), "{all}");
-    assert!(all.contains("forward(call,first,|item|"), "{all}");
+    assert!(all.contains("forward::<_,Self::Item>(call,first,|item|"), "{all}");
     for (item, sent) in [
         (quote!(&'static str), "<stras::std::borrow::ToOwned>::Owned"),
         (quote!(Result<T, E>), "<Result<T,E>asFallible<{__TRACTOR_CHECKED}>>::Ok"),
