@@ -1,8 +1,8 @@
 //! Where the core's events wait for the tasks they are for.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
@@ -13,11 +13,13 @@ use crate::error::{ActorFailed, Error, Result};
 use crate::os;
 use crate::portal::Dialog;
 use crate::scope::CancelScope;
+use crate::stream::fanout::Fanout;
 use crate::wakers::Wakers;
 
 /// What came for one side of a dialog.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
+    pub(crate) acceptance: Acceptance,
     pub(crate) started: Option<Bytes>,
     /// Items that came and were not taken; a chunk is one piece of memory.
     pub(crate) items: VecDeque<Chunk>,
@@ -27,6 +29,8 @@ pub(crate) struct Mailbox {
     pub(crate) send_overrun: bool,
     pub(crate) cancel_acked: bool,
     pub(crate) outcome: Option<Result<Bytes>>,
+    /// Whoever reads the stream was told of the failure in `outcome`.
+    pub(crate) failure_read: bool,
     /// The cancellation in `outcome` is the one we asked for.
     pub(crate) absorbed: bool,
     /// Tasks that wait right now on this context, and so will see its outcome.
@@ -36,14 +40,29 @@ pub(crate) struct Mailbox {
     pub(crate) scope: Option<CancelScope>,
     /// To be cancelled once those who wait have seen the outcome.
     pub(crate) then_cancel: Option<CancelScope>,
+    /// The readers of the stream, when there are several: they outlive this.
+    pub(crate) fanout: Weak<Mutex<Fanout>>,
     pub(crate) wakers: Wakers,
+}
+
+/// Whether the far task exists, for who wants to know that before it has said anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Acceptance {
+    /// Nobody does, and so is not woken for it.
+    #[default]
+    NoMatter,
+    Awaited,
+    Known,
 }
 
 impl Mailbox {
     /// No item is here: whether more can come. `Ready(Ok(false))`: none will.
     pub(crate) fn poll_end(&mut self, waker: &Waker) -> Poll<Result<bool>> {
         match &self.outcome {
-            Some(Err(error)) => Poll::Ready(Err(error.clone())),
+            Some(Err(error)) => {
+                self.failure_read = true;
+                Poll::Ready(Err(error.clone()))
+            }
             Some(Ok(_)) => Poll::Ready(Ok(false)),
             None if self.stopped => Poll::Ready(Ok(false)),
             None => {

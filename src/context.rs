@@ -279,10 +279,10 @@ impl<E: ContextEndpoint> ParentContext<E> {
     }
 }
 
-/// The context that the running task serves.
+/// The context that the running task serves: of a generator too, which is linked to its reader.
 ///
 /// # Errors
-/// [`Error::NoCurrentActor`] outside of a context's task.
+/// [`Error::NoCurrentActor`] outside of a context's or a generator's task.
 pub fn current_ctx() -> Result<RawContext> {
     let identity = crate::current::identity().ok_or(Error::NoCurrentActor)?;
     let dialog = identity.dialog.ok_or(Error::NoCurrentActor)?;

@@ -1,13 +1,13 @@
 //! Endpoints: async fns that another actor may call, and how they are found.
 //!
 //! ```text
-//! #[rpc] async fn add(..)                 #[context] async fn trainer(ctx, ..)
-//!        |                                       |
-//!   struct add: Named + Rpc              struct trainer: Named + ContextEndpoint
-//!        '------------------.  .-----------------'
-//!                           Endpoint            a value without type parameters
-//!         at link time: inventory | by hand: Exposed
-//!                             Table             what one actor lets others call
+//! #[rpc] async fn add(..)    #[context] async fn trainer(ctx, ..)    #[stream] fn count(..)
+//!        |                          |                                      |
+//!   struct add: Named + Rpc    trainer: Named + ContextEndpoint    count: Named + StreamEndpoint
+//!        '----------------------.   |   .----------------------------------'
+//!                               Endpoint        a value without type parameters
+//!             at link time: inventory | by hand: Exposed
+//!                                 Table         what one actor lets others call
 //! ```
 //!
 //! The struct is written by the attribute macros. It is the keyword arguments on the wire, the
@@ -27,6 +27,7 @@ use serde::de::DeserializeOwned;
 use crate::context::{Context, RawContext};
 use crate::error::BoxError;
 use crate::payload::{self, DecodeError, EncodeError, Problem};
+use crate::stream::SendHalf;
 
 pub use table::DuplicateEndpoint;
 pub(crate) use table::{LookupError, Table};
@@ -104,6 +105,16 @@ pub trait ContextEndpoint: Named + Serialize + DeserializeOwned + Send + 'static
     ) -> impl Future<Output = Result<Self::Output, BoxError>> + Send;
 }
 
+/// The arguments of a fn under `#[stream]`: a generator, whose items are read by the task which
+/// opened it.
+pub trait StreamEndpoint: Named + Serialize + DeserializeOwned + Send + 'static {
+    /// What it yields.
+    type Item: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Runs the fn, here, until it has yielded all.
+    fn call(self, out: SendHalf<Self::Item>) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
 /// How an endpoint is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -112,6 +123,8 @@ pub enum EndpointKind {
     Call,
     /// It runs linked to the task which opened it: `#[context]`.
     Context,
+    /// It yields items: `#[stream]`.
+    Stream,
 }
 
 /// An endpoint as a value: where it is and how to run it.
@@ -136,6 +149,8 @@ pub(crate) enum Invoke {
     Call(fn(&[u8]) -> Result<TaskFuture, ArgsError>),
     /// Of a [`EndpointKind::Context`].
     Context(fn(&[u8], RawContext) -> Result<TaskFuture, ArgsError>),
+    /// Of a [`EndpointKind::Stream`].
+    Stream(fn(&[u8], RawContext) -> Result<TaskFuture, ArgsError>),
 }
 
 impl Endpoint {
@@ -148,6 +163,12 @@ impl Endpoint {
     pub const fn context<E: ContextEndpoint>() -> Endpoint {
         let invoke = Invoke::Context(start_context::<E>);
         Endpoint { path: E::PATH, kind: EndpointKind::Context, invoke }
+    }
+
+    /// The endpoint of a fn under `#[stream]`.
+    pub const fn stream<E: StreamEndpoint>() -> Endpoint {
+        let invoke = Invoke::Stream(start_stream::<E>);
+        Endpoint { path: E::PATH, kind: EndpointKind::Stream, invoke }
     }
 
     /// How to run it.
@@ -167,6 +188,14 @@ fn start_context<E: ContextEndpoint>(
 ) -> Result<TaskFuture, ArgsError> {
     let args: E = decode_args(kwargs)?;
     Ok(Box::pin(async move { encode_result(args.call(Context::from_raw(ctx)).await) }))
+}
+
+fn start_stream<E: StreamEndpoint>(
+    kwargs: &[u8],
+    ctx: RawContext,
+) -> Result<TaskFuture, ArgsError> {
+    let args: E = decode_args(kwargs)?;
+    Ok(Box::pin(async move { encode_result(args.call(SendHalf::new(ctx)).await) }))
 }
 
 fn decode_args<E: Named + DeserializeOwned>(kwargs: &[u8]) -> Result<E, ArgsError> {
@@ -227,8 +256,8 @@ impl std::error::Error for ArgsError {}
 /// # use tractor::endpoint::Exposed;
 /// let none = Exposed::new();
 /// assert_eq!(none.endpoints().count(), 0);
-/// // with `#[rpc] async fn add` and `#[context] async fn trainer` in scope:
-/// // let exposed = Exposed::new().rpc::<add>().context::<trainer>();
+/// // with `#[rpc] async fn add`, `#[context] async fn trainer` and `#[stream] fn count` in scope:
+/// // let exposed = Exposed::new().rpc::<add>().context::<trainer>().stream::<count>();
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -251,6 +280,12 @@ impl Exposed {
     /// And a fn under `#[context]`.
     pub fn context<E: ContextEndpoint>(mut self) -> Exposed {
         self.endpoints.push(Endpoint::context::<E>());
+        self
+    }
+
+    /// And a fn under `#[stream]`.
+    pub fn stream<E: StreamEndpoint>(mut self) -> Exposed {
+        self.endpoints.push(Endpoint::stream::<E>());
         self
     }
 

@@ -49,6 +49,9 @@ pub enum Error {
     Overrun,
     /// The stream has ended: the peer sends no more items.
     EndOfStream,
+    /// Other readers of the stream were so fast that so many items are gone which this one had not
+    /// read. It goes on with the oldest that is held.
+    Lagged(u64),
     /// A call that can't be: the caller's fault, and nothing has changed.
     Misuse(Misuse),
     /// A signal asked the program to end.
@@ -305,6 +308,7 @@ impl Error {
             Error::Violation(_) => "Violation",
             Error::Overrun => "StreamOverrun",
             Error::EndOfStream => "EndOfChannel",
+            Error::Lagged(_) => "Lagged",
             Error::Misuse(_) => "RuntimeError",
             Error::Interrupted { .. } => "KeyboardInterrupt",
             Error::NoCurrentActor => "NoRuntime",
@@ -417,6 +421,7 @@ impl fmt::Display for Error {
             Error::Violation(e) => write!(f, "protocol violation: {e}"),
             Error::Overrun => f.write_str("stream overrun: the receiver was too slow"),
             Error::EndOfStream => f.write_str("the stream has ended"),
+            Error::Lagged(n) => write!(f, "too slow: {n} items of the stream were missed"),
             Error::Misuse(e) => write!(f, "misuse: {e}"),
             Error::Interrupted { signal } => write!(f, "interrupted by signal {signal}"),
             Error::NoCurrentActor => f.write_str("no actor here: open a root actor or a nursery"),

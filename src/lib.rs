@@ -26,7 +26,7 @@
 //! | you want to | see |
 //! |---|---|
 //! | spawn processes | [`open_nursery`], [`ActorNursery`], [`ActorBuilder`] |
-//! | call and stream | [`Portal`], [`mod@context`], [`MsgStream`] |
+//! | call and stream | [`Portal`], [`mod@context`], [`MsgStream`], [`macro@stream`], [`Subscription`] |
 //! | structure tasks inside an actor | [`scope`] |
 //! | know what failed | [`Error`] |
 //! | embed it in a program | [`init()`], [`open_root_actor`], [`RootConfig`] |
@@ -47,6 +47,7 @@ mod driver;
 pub mod endpoint;
 mod entry;
 pub mod error;
+mod generator;
 mod init;
 mod keys;
 mod log;
@@ -77,9 +78,10 @@ pub use init::{init, init_exposing, init_with};
 pub use nursery::{ActorBuilder, ActorNursery, RunHandle, Stdio, open_nursery};
 pub use portal::Portal;
 pub use root::{Actor, ParentLink, RootConfig, current_actor, open_root_actor};
-pub use stream::{MsgStream, RecvHalf, SendHalf};
+pub use stream::{Credit, RecvStats, SendStats, StreamStats, SubscriptionStats};
+pub use stream::{MsgStream, OnLag, RecvHalf, SendHalf, Subscription};
 pub use tractor_core::{Address, OverrunPolicy, Uid};
-pub use tractor_macros::{context, main, rpc, test};
+pub use tractor_macros::{context, main, rpc, stream, test};
 
 /// What it is given, if the feature `smol` is on. For the macros' code.
 #[cfg(feature = "smol")]
@@ -121,10 +123,12 @@ pub mod __private {
     pub use crate::context::Context;
     pub use crate::endpoint::{
         Checked, ContextEndpoint, Endpoint, EndpointPath, Fallible, Module, Named, Plain, Probe,
-        Rpc,
+        Rpc, StreamEndpoint,
     };
     pub use crate::entry::run_main;
     pub use crate::error::BoxError;
+    pub use crate::generator::forward;
+    pub use crate::stream::SendHalf;
     pub use crate::testing::{TestSpec, run_test};
 
     /// `#[main]` and `#[test]` without an executor.

@@ -295,7 +295,7 @@ async fn started(dialog: &Dialog) -> Result<Bytes> {
 }
 
 /// Leaves a context's block: sees to it that the far task ends, and joins both ends' results.
-async fn leave<T>(dialog: &Dialog, ended: Ended<Result<T>>) -> Result<T> {
+pub(crate) async fn leave<T>(dialog: &Dialog, ended: Ended<Result<T>>) -> Result<T> {
     let body = match ended {
         Ended::Value(result) => result,
         Ended::Panicked(payload) => Err(Error::from_panic(payload)),
@@ -324,7 +324,7 @@ async fn leave<T>(dialog: &Dialog, ended: Ended<Result<T>>) -> Result<T> {
     }
 }
 
-fn cancel(dialog: &Dialog) {
+pub(crate) fn cancel(dialog: &Dialog) {
     // A context that has ended needs no cancel.
     let _ = dialog.shared.command(|inner, now| inner.core.cancel(now, dialog.id));
 }

@@ -436,6 +436,9 @@ impl Inner {
     /// Removes the mailbox of a dialog whose owner is gone. Who waits on it besides looks again.
     pub(crate) fn remove_mailbox(&mut self, dialog: DialogId) -> Option<Mailbox> {
         let mut mailbox = self.mailboxes.remove(&dialog)?;
+        if let Some(fanout) = mailbox.fanout.upgrade() {
+            crate::stream::fanout::settle(&fanout, &mut mailbox);
+        }
         let wakers = mailbox.wakers.take();
         self.wake_later(wakers);
         Some(mailbox)

@@ -1,6 +1,6 @@
-//! The stream of a context: items both ways, each way with its own end.
+//! The stream of a context: items both ways, each way with its own end. What a generator yields is
+//! one half of one.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
@@ -12,16 +12,27 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tractor_core::error::SendError;
-use tractor_core::msg::codec;
-use tractor_core::{Chunk, OverrunPolicy, Payload, SPLICE_LEN_MIN};
+use tractor_core::error::{Misuse, SendError};
+use tractor_core::{OverrunPolicy, Payload, SPLICE_LEN_MIN};
 
 use crate::context::RawContext;
 use crate::error::{Error, Result};
 use crate::payload;
 use crate::scope;
 use crate::shared::Inner;
-use crate::wait::Waiting;
+use crate::wait::{Waiting, wait};
+use crate::wakers::Waiter;
+
+pub(crate) mod fanout;
+mod inbox;
+mod ring;
+mod subscription;
+
+use fanout::Reader;
+pub(crate) use inbox::Far;
+use inbox::Inbox;
+use subscription::CAPACITY;
+pub use subscription::{OnLag, Subscription, SubscriptionStats};
 
 /// Sends items of type `O`, receives items of type `I`. Dropped, it tells the other end that no
 /// more items come, unless its task is being cancelled or panics.
@@ -41,69 +52,106 @@ pub struct SendHalf<O> {
     types: PhantomData<fn(O)>,
 }
 
-/// The receiving half of a [`MsgStream`].
+/// The receiving half of a [`MsgStream`], or what a generator yields.
+///
+/// Dropped, or closed, it takes no more: what still comes is dropped, and the far task is not held
+/// up; unless that is a generator, which is cancelled. What comes is for one task at a time, which
+/// need not be the same: a receive that was cancelled loses nothing. When several tasks are to get
+/// every item, see [`subscribe`](Self::subscribe).
 pub struct RecvHalf<I> {
     ctx: RawContext,
-    local: Local,
-    /// Under `DropOldest` items stay in the mailbox until each is read: the oldest must be there to
-    /// be dropped.
-    one_by_one: bool,
+    source: Source,
     types: PhantomData<fn() -> I>,
 }
 
-/// Items that were taken out of the mailbox together, to be read one by one without the lock.
-#[derive(Default)]
-struct Local {
-    chunks: VecDeque<Chunk>,
-    open: Option<codec::Items>,
-    /// Read, and not yet reported to the core.
-    items: u32,
-    bytes: usize,
+/// Where a receiving half reads.
+enum Source {
+    /// It is the only reader.
+    Own(Inbox),
+    /// There are, or were, subscriptions beside it.
+    Shared(Reader),
+    /// It was closed.
+    Closed,
 }
 
-impl Local {
-    fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(open) = &mut self.open {
-                if let Some(item) = open.next() {
-                    return Some(self.read(item));
-                }
-                self.open = None;
-            }
-            let chunk = self.chunks.pop_front()?;
-            if chunk.count == 1 {
-                return Some(self.read(chunk.plds));
-            }
-            self.open = Some(codec::items(&chunk.plds));
-        }
-    }
+/// How far a stream has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamStats {
+    /// Of the items that we send.
+    pub sending: SendStats,
+    /// Of the items that we receive.
+    pub receiving: RecvStats,
+}
 
-    fn read(&mut self, item: Bytes) -> Bytes {
-        self.items += 1;
-        self.bytes += item.len();
-        item
-    }
+/// How far the sending direction of a stream has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SendStats {
+    /// Items sent.
+    pub sent: u64,
+    /// Whether the far end was opened. A base peer does not tell.
+    pub peer_opened: bool,
+    /// What the far end takes at the moment; `None` for a base peer, which does not say.
+    pub credit: Option<Credit>,
+}
+
+/// What may be sent before the receiver has to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Credit {
+    /// Items.
+    pub items: u64,
+    /// Bytes, of which an item costs 64 more than its length.
+    pub bytes: u64,
+}
+
+/// How far the receiving direction of a stream has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecvStats {
+    /// Items that came, also those that the overrun policy dropped.
+    pub received: u64,
+    /// Of these, the ones that are here and were not read.
+    pub unread: u64,
 }
 
 impl<O, I> MsgStream<O, I> {
     pub(crate) fn new(ctx: RawContext, policy: OverrunPolicy) -> Self {
-        let tx = SendHalf {
-            ctx: ctx.clone(),
-            scratch: Vec::new(),
-            queued: false,
-            stopped: false,
-            types: PhantomData,
-        };
-        let one_by_one = matches!(policy, OverrunPolicy::DropOldest(_));
-        MsgStream {
-            tx,
-            rx: RecvHalf { ctx, local: Local::default(), one_by_one, types: PhantomData },
-        }
+        let tx = SendHalf::new(ctx.clone());
+        MsgStream { tx, rx: RecvHalf::new(ctx, Far::Context, policy) }
     }
 
     /// The two halves, which different tasks may use at once.
     pub fn split(self) -> (SendHalf<O>, RecvHalf<I>) {
         (self.tx, self.rx)
+    }
+
+    /// Another reader of what comes, for another task: see [`RecvHalf::subscribe`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscribe(&mut self) -> Result<Subscription<I>> {
+        self.rx.subscribe()
+    }
+
+    /// As [`RecvHalf::subscribe_with`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscribe_with(&mut self, capacity: usize) -> Result<Subscription<I>> {
+        self.rx.subscribe_with(capacity)
+    }
+
+    /// Whether both directions have ended: see [`SendHalf::is_closed`] and
+    /// [`RecvHalf::is_closed`].
+    pub fn is_closed(&self) -> bool {
+        self.tx.is_closed() && self.rx.is_closed()
+    }
+
+    /// How far it has come; `None` once the context has ended.
+    pub fn stats(&self) -> Option<StreamStats> {
+        Some(StreamStats { sending: self.tx.stats()?, receiving: self.rx.stats()? })
     }
 }
 
@@ -148,7 +196,45 @@ impl<O: Serialize, I: DeserializeOwned> MsgStream<O, I> {
 }
 
 impl<O> SendHalf<O> {
-    /// Tells the other end that no more items come. Idempotent.
+    pub(crate) fn new(ctx: RawContext) -> Self {
+        SendHalf { ctx, scratch: Vec::new(), queued: false, stopped: false, types: PhantomData }
+    }
+
+    /// Whether nothing can be sent any more: it was stopped, the context has ended, or the peer
+    /// never opened its end.
+    pub fn is_closed(&self) -> bool {
+        self.is_over(&self.ctx.shared.lock())
+    }
+
+    /// Waits until [`is_closed`](Self::is_closed).
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn closed(&self) -> Result<()> {
+        wait(&self.ctx.shared, |inner, waker| match self.is_over(inner) {
+            true => Poll::Ready(()),
+            false => register(inner, &self.ctx, waker),
+        })
+        .await
+    }
+
+    fn is_over(&self, inner: &Inner) -> bool {
+        let mailbox = inner.mailboxes.get(&self.ctx.dialog);
+        self.stopped || mailbox.is_none_or(|m| m.outcome.is_some() || m.send_overrun)
+    }
+
+    /// How far it has come; `None` once the context has ended.
+    pub fn stats(&self) -> Option<SendStats> {
+        let stats = self.ctx.shared.lock().core.stream_stats(self.ctx.dialog)?;
+        let credit = stats.credit.map(|(items, bytes)| Credit { items, bytes });
+        Some(SendStats { sent: stats.sent, peer_opened: stats.peer_opened, credit })
+    }
+
+    /// Tells the other end that no more items come; of a generator, that its fn will send none:
+    /// the stream ends when that does. Idempotent.
     pub fn stop(&mut self) {
         if !std::mem::replace(&mut self.stopped, true) {
             // A context that has ended needs no Stop.
@@ -220,7 +306,7 @@ fn blocked(
 ) -> Poll<Result<()>> {
     let Some(mailbox) = inner.mailboxes.get_mut(&dialog) else {
         // Nobody will hear of room: the context is over for all who had it.
-        return Poll::Ready(Err(tractor_core::error::Misuse::NoSuchDialog.into()));
+        return Poll::Ready(Err(Misuse::NoSuchDialog.into()));
     };
     if let Some(cx) = cx {
         mailbox.wakers.add(cx.waker());
@@ -229,11 +315,7 @@ fn blocked(
 }
 
 /// A context that has failed says why; else the misuse does.
-fn why_not(
-    inner: &Inner,
-    dialog: tractor_core::DialogId,
-    misuse: tractor_core::error::Misuse,
-) -> Error {
+fn why_not(inner: &Inner, dialog: tractor_core::DialogId, misuse: Misuse) -> Error {
     let mailbox = inner.mailboxes.get(&dialog);
     match mailbox.and_then(|m| m.outcome.clone()) {
         Some(Err(error)) => error,
@@ -247,6 +329,111 @@ impl<O> Drop for SendHalf<O> {
         let cancelled = self.ctx.cancelled_by().is_some() || scope::check().is_err();
         if !cancelled && !std::thread::panicking() {
             self.stop();
+        }
+    }
+}
+
+impl<I> RecvHalf<I> {
+    pub(crate) fn new(ctx: RawContext, far: Far, policy: OverrunPolicy) -> Self {
+        let source = Source::Own(Inbox::new(ctx.clone(), far, policy));
+        RecvHalf { ctx, source, types: PhantomData }
+    }
+
+    /// Another reader of the stream, for another task: both get every item that comes from now on.
+    ///
+    /// With the first subscription the stream itself becomes one of several readers, for good: the
+    /// last 64 items are held for those that are behind (fewer when they are longer than 16 KiB on
+    /// average), and what is said of a [`Subscription`] is
+    /// true for it too, above all that [`next`](Self::next) fails with [`Error::Lagged`] when it
+    /// was overtaken.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] after [`close`](Self::close).
+    pub fn subscribe(&mut self) -> Result<Subscription<I>> {
+        Ok(Subscription::new(self.share(CAPACITY)?.another()))
+    }
+
+    /// As [`subscribe`](Self::subscribe), and at least so many items are held from now on, for all
+    /// readers of the stream. (The first one to subscribe can ask for less than 64.)
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_with(&mut self, capacity: usize) -> Result<Subscription<I>> {
+        let reader = self.share(capacity)?;
+        reader.grow(capacity);
+        Ok(Subscription::new(reader.another()))
+    }
+
+    /// From now on it is one of several readers. `capacity` counts if it was the only one so far.
+    fn share(&mut self, capacity: usize) -> Result<&Reader> {
+        let source = std::mem::replace(&mut self.source, Source::Closed);
+        self.source = match source {
+            Source::Own(inbox) => Source::Shared(Reader::first(inbox, capacity)),
+            source => source,
+        };
+        match &self.source {
+            Source::Shared(reader) => Ok(reader),
+            Source::Own(_) | Source::Closed => Err(Misuse::StreamClosed.into()),
+        }
+    }
+
+    /// Takes no more items, as dropping it does: what is unread, and what still comes, is dropped.
+    /// The sender is not held up by that; a generator is cancelled. When there are subscriptions,
+    /// they go on, and the last of them to be dropped does that. Idempotent.
+    pub fn close(&mut self) {
+        match std::mem::replace(&mut self.source, Source::Closed) {
+            Source::Own(inbox) => {
+                drop(self.ctx.shared.command(|inner, now| inbox.close(inner, now)));
+            }
+            Source::Shared(reader) => drop(reader),
+            Source::Closed => {}
+        }
+    }
+
+    /// Whether no more items come, be there some left to read or not: the far end has stopped, the
+    /// context has ended, or this half was closed.
+    pub fn is_closed(&self) -> bool {
+        self.is_over(&self.ctx.shared.lock())
+    }
+
+    /// Waits until [`is_closed`](Self::is_closed).
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn closed(&self) -> Result<()> {
+        wait(&self.ctx.shared, |inner, waker| match self.is_over(inner) {
+            true => Poll::Ready(()),
+            false => register(inner, &self.ctx, waker),
+        })
+        .await
+    }
+
+    fn is_over(&self, inner: &Inner) -> bool {
+        match &self.source {
+            Source::Own(inbox) => inbox.is_closed(inner),
+            Source::Shared(reader) => reader.is_closed(inner),
+            Source::Closed => true,
+        }
+    }
+
+    /// How far it has come; `None` once it was closed, or the context has ended.
+    pub fn stats(&self) -> Option<RecvStats> {
+        match &self.source {
+            Source::Own(inbox) => inbox.stats(&self.ctx.shared.lock()),
+            Source::Shared(reader) => reader.recv_stats(),
+            Source::Closed => None,
+        }
+    }
+
+    /// How it stands among the readers of the stream; `None` before the first
+    /// [`subscribe`](Self::subscribe), and once it was closed.
+    pub fn subscription_stats(&self) -> Option<SubscriptionStats> {
+        match &self.source {
+            Source::Shared(reader) => Some(reader.stats()),
+            Source::Own(_) | Source::Closed => None,
         }
     }
 }
@@ -267,83 +454,61 @@ impl<I: DeserializeOwned> RecvHalf<I> {
     ///
     /// # Errors
     /// What the far task failed of; [`Error::MsgType`] for an item of another type (the stream goes
-    /// on); [`Error::Cancelled`].
+    /// on); [`Error::Lagged`] when there are subscriptions, and faster ones (the stream goes on);
+    /// [`Error::Cancelled`].
     ///
     /// # Cancel safety
     /// Safe: an item that was not returned is not lost.
     pub async fn next(&mut self) -> Result<Option<I>> {
         scope::check()?;
-        if let Some(item) = self.local.next() {
-            return Ok(Some(payload::decode(&item)?));
+        if let Some(item) = self.source.ready() {
+            return Ok(Some(payload::decode(&item?)?));
         }
-        let ctx = self.ctx.clone();
-        let _waiting = Waiting::on(&ctx);
-        let item = scope::cancellable(poll_fn(|cx| self.poll_item(cx))).await?;
+        let source = &mut self.source;
+        let item = receive(&self.ctx, |cx| source.poll(cx)).await?;
         item.map(|item| Ok(payload::decode(&item)?)).transpose()
     }
+}
 
-    fn poll_item(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Option<Bytes>>> {
-        if self.one_by_one {
-            return self.take_one(cx);
-        }
-        loop {
-            if let Some(item) = self.local.next() {
-                return Poll::Ready(Ok(Some(item)));
-            }
-            match self.refill(cx) {
-                Poll::Ready(Ok(true)) => {}
-                Poll::Ready(Ok(false)) => return Poll::Ready(Ok(None)),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
+impl Source {
+    /// The next item, if it is here already.
+    fn ready(&mut self) -> Option<Result<Bytes>> {
+        match self {
+            Source::Own(inbox) => inbox.ready().map(Ok),
+            Source::Shared(reader) => reader.ready(),
+            Source::Closed => None,
         }
     }
 
-    /// Takes all items that came, and reports what was read before. `false`: no more will come.
-    fn refill(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<bool>> {
-        let dialog = self.ctx.dialog;
-        let local = &mut self.local;
-        self.ctx.shared.command(|inner, now| {
-            if local.items > 0 {
-                let (items, bytes) = (local.items, local.bytes);
-                (local.items, local.bytes) = (0, 0);
-                inner.core.consumed(now, dialog, items, bytes);
-            }
-            let Some(mailbox) = inner.mailboxes.get_mut(&dialog) else {
-                return Poll::Ready(Ok(false));
-            };
-            if mailbox.items.is_empty() {
-                return mailbox.poll_end(cx.waker());
-            }
-            std::mem::swap(&mut local.chunks, &mut mailbox.items);
-            Poll::Ready(Ok(true))
-        })
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Option<Bytes>>> {
+        match self {
+            Source::Own(inbox) => inbox.poll(cx),
+            Source::Shared(reader) => reader.poll(cx),
+            Source::Closed => Poll::Ready(Ok(None)),
+        }
     }
+}
 
-    /// Takes the oldest item that was not dropped, and reports it as read.
-    fn take_one(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Option<Bytes>>> {
-        let dialog = self.ctx.dialog;
-        self.ctx.shared.command(|inner, now| {
-            let Some(mailbox) = inner.mailboxes.get_mut(&dialog) else {
-                return Poll::Ready(Ok(None));
-            };
-            let Some(item) = mailbox.take_one() else {
-                return mailbox.poll_end(cx.waker()).map_ok(|_| None);
-            };
-            inner.core.consumed(now, dialog, 1, item.len());
-            Poll::Ready(Ok(Some(item)))
-        })
+/// Waits for the next item, as one who will see why the stream failed.
+async fn receive(
+    ctx: &RawContext,
+    poll: impl FnMut(&mut TaskContext<'_>) -> Poll<Result<Option<Bytes>>>,
+) -> Result<Option<Bytes>> {
+    let _waiting = Waiting::on(ctx);
+    scope::cancellable(poll_fn(poll)).await
+}
+
+/// Leaves the waker where news of the context will find it.
+fn register<T>(inner: &mut Inner, ctx: &RawContext, waker: &mut Waiter<'_>) -> Poll<T> {
+    if let Some(mailbox) = inner.mailboxes.get_mut(&ctx.dialog) {
+        mailbox.wakers.add(waker);
     }
+    Poll::Pending
 }
 
 impl<I> Drop for RecvHalf<I> {
     fn drop(&mut self) {
-        // What was read is given back as credit; what was not stays with the context.
-        if self.local.items > 0 {
-            let (items, bytes) = (self.local.items, self.local.bytes);
-            let dialog = self.ctx.dialog;
-            self.ctx.shared.command(|inner, now| inner.core.consumed(now, dialog, items, bytes));
-        }
+        self.close();
     }
 }
 
@@ -351,12 +516,8 @@ impl<I: DeserializeOwned> Stream for RecvHalf<I> {
     type Item = Result<I>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Result<I>>> {
-        let item = std::task::ready!(self.poll_item(cx));
-        Poll::Ready(match item {
-            Ok(Some(item)) => Some(payload::decode(&item).map_err(Error::from)),
-            Ok(None) => None,
-            Err(error) => Some(Err(error)),
-        })
+        let item = std::task::ready!(self.source.poll(cx)).transpose();
+        Poll::Ready(item.map(|item| Ok(payload::decode(&item?)?)))
     }
 }
 

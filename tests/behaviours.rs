@@ -8,6 +8,8 @@
 
 #[path = "behaviours/bad_input.rs"]
 mod bad_input;
+#[path = "behaviours/bcast.rs"]
+mod bcast;
 #[path = "behaviours/blocking.rs"]
 mod blocking;
 #[path = "behaviours/cache.rs"]
@@ -20,10 +22,14 @@ mod children;
 mod cluster;
 #[path = "behaviours/errors.rs"]
 mod errors;
+#[path = "behaviours/generators.rs"]
+mod generators;
 #[path = "behaviours/harness.rs"]
 mod harness;
 #[path = "behaviours/interrupt.rs"]
 mod interrupt;
+#[path = "behaviours/legacy.rs"]
+mod legacy;
 #[path = "behaviours/marks.rs"]
 mod marks;
 #[path = "behaviours/misuse.rs"]
@@ -38,6 +44,8 @@ mod run;
 mod service;
 #[path = "behaviours/spawn.rs"]
 mod spawn;
+#[path = "behaviours/stream_cases.rs"]
+mod stream_cases;
 #[path = "behaviours/streams.rs"]
 mod streams;
 #[path = "behaviours/trio.rs"]

@@ -102,6 +102,17 @@ the result is 115
 }
 
 #[test]
+fn generator_is_read_by_one_and_by_several() {
+    let expected = "\
+[2, 3, 5, 7, 11, 13, 17, 19, 23, 29]
+the sum is 500500
+the sum is 500500
+937 were missed, and the sum of the others is 61984
+";
+    assert_eq!(stdout_of("generator"), expected);
+}
+
+#[test]
 fn cancel_ends_a_task_an_actor_and_a_nursery() {
     let expected = "\
 cancelling a task:

@@ -1,9 +1,10 @@
-//! `#[rpc]` and `#[context]`: the fn as it was, the struct of its arguments, the traits, the
-//! registration.
+//! `#[rpc]`, `#[context]` and `#[stream]`: the fn as it was, the struct of its arguments, the
+//! traits, the registration.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{
     Error, FnArg, GenericArgument, GenericParam, ItemFn, Pat, Path, PathArguments, Result,
     ReturnType, Signature, Type,
@@ -12,12 +13,14 @@ use syn::{
 use crate::args::Args;
 use crate::params::{self, Ownable, Param, peel};
 use crate::result::Output;
+use crate::stream;
 
-/// Which of the two attributes.
+/// Which of the attributes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Rpc,
     Context,
+    Stream,
 }
 
 impl Kind {
@@ -25,14 +28,22 @@ impl Kind {
         match self {
             Kind::Rpc => "#[rpc]",
             Kind::Context => "#[context]",
+            Kind::Stream => "#[stream]",
+        }
+    }
+
+    fn goes_on(self) -> &'static str {
+        match self {
+            Kind::Rpc | Kind::Context => "a free async fn",
+            Kind::Stream => "a free fn",
         }
     }
 }
 
-/// Expands `#[rpc(args)] item` or `#[context(args)] item`.
+/// Expands `#[rpc(args)] item`, `#[context(args)] item` or `#[stream(args)] item`.
 pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenStream {
     let Ok(mut function) = syn::parse2::<ItemFn>(item.clone()) else {
-        let text = format!("`{}` goes on a free async fn", kind.attribute());
+        let text = format!("`{}` goes on {}", kind.attribute(), kind.goes_on());
         let error = Error::new(span(&item), text).into_compile_error();
         return quote!(#error #item);
     };
@@ -41,7 +52,7 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
     match extra {
         Ok(extra) => quote!(#function #extra),
         // These may be wrong in rustc's eyes too: no second error for them.
-        Err(error) if kind == Kind::Context || is_wrong_anyway(&function.sig) => {
+        Err(error) if kind != Kind::Rpc || is_wrong_anyway(&function.sig) => {
             error.into_compile_error()
         }
         Err(error) => {
@@ -80,12 +91,23 @@ struct Ctx {
     types: [Type; 3],
 }
 
+/// What the fn is besides its parameters.
+enum Form {
+    Rpc,
+    Context(Box<Ctx>),
+    /// A stream whose items of this type are sent through the first parameter.
+    Sends(Box<Type>),
+    /// A stream that is returned.
+    Returns,
+}
+
 /// An endpoint that can be expanded.
 struct Endpoint<'a> {
     args: Args,
     function: &'a ItemFn,
-    ctx: Option<Ctx>,
+    form: Form,
     params: Vec<Param>,
+    /// The result; of a stream that is returned, the item.
     output: Output,
 }
 
@@ -93,14 +115,24 @@ impl<'a> Endpoint<'a> {
     fn parse(kind: Kind, args: TokenStream, function: &'a ItemFn) -> Result<Endpoint<'a>> {
         let args = Args::parse(args, &["ns", "name"])?;
         check_signature(kind, &function.sig)?;
-        let mut inputs = function.sig.inputs.iter();
-        let ctx = match kind {
-            Kind::Rpc => None,
-            Kind::Context => Some(Ctx::parse(&function.sig, inputs.next())?),
+        let sig = &function.sig;
+        let mut inputs = sig.inputs.iter();
+        let (form, output) = match kind {
+            Kind::Rpc => (Form::Rpc, Output::parse(&sig.output)?),
+            Kind::Context => {
+                let ctx = Ctx::parse(sig, inputs.next())?;
+                (Form::Context(Box::new(ctx)), Output::parse(&sig.output)?)
+            }
+            Kind::Stream => match stream::Form::parse(sig)? {
+                stream::Form::Sends { item, result } => {
+                    inputs.next();
+                    (Form::Sends(item), result)
+                }
+                stream::Form::Returns { item } => (Form::Returns, item),
+            },
         };
         let params = inputs.map(Param::parse).collect::<Result<Vec<_>>>()?;
-        let output = Output::parse(&function.sig.output)?;
-        Ok(Endpoint { args, function, ctx, params, output })
+        Ok(Endpoint { args, function, form, params, output })
     }
 
     /// All that is added to the fn.
@@ -165,46 +197,96 @@ impl<'a> Endpoint<'a> {
     fn endpoint(&self, private: &Path) -> Result<TokenStream> {
         let function = &self.function.sig.ident;
         // Idents of our own, which no parameter can shadow.
-        let [this, ctx, call] =
-            ["this", "ctx", "call"].map(|name| Ident::new(name, Span::mixed_site()));
-        let ctx_argument = self.ctx.as_ref().map(|_| &ctx);
-        let prepare = params::call(function, ctx_argument, &self.params, &this, &call)?;
-        let convert = self.output.convert(private, &call);
-        let sent = self.output.sent(private);
-        let (interface, types, ctx_param) = match &self.ctx {
-            None => (format_ident!("Rpc"), None, None),
-            Some(Ctx { types: [started, to_parent, from_parent] }) => (
-                format_ident!("ContextEndpoint"),
-                Some(quote! {
-                    type Started = #started;
-                    type ToParent = #to_parent;
-                    type FromParent = #from_parent;
-                }),
-                Some(quote!(#ctx: #private::Context<#started, #to_parent, #from_parent>)),
-            ),
-        };
+        let [this, first, call] =
+            ["this", "first", "call"].map(|name| Ident::new(name, Span::mixed_site()));
+        let takes_first = matches!(self.form, Form::Context(_) | Form::Sends(_));
+        let argument = takes_first.then_some(&first);
+        let prepare = params::call(function, argument, &self.params, &this, &call)?;
+        let run = self.run(private, &first, &call);
+        let Interface { name, types, first_param, value } = self.interface(private, &first);
         Ok(quote! {
             #[automatically_derived]
             #[allow(deprecated)]
-            impl #private::#interface for #function {
+            impl #private::#name for #function {
                 #types
-                type Output = #sent;
 
                 async fn call(
                     self,
-                    #ctx_param
-                ) -> ::core::result::Result<Self::Output, #private::BoxError> {
+                    #first_param
+                ) -> ::core::result::Result<#value, #private::BoxError> {
                     let #this = self;
                     #prepare
-                    #convert
+                    #run
                 }
             }
         })
     }
 
+    /// What the trait has that is not the same for all.
+    fn interface(&self, private: &Path, first: &Ident) -> Interface {
+        let sent = self.output.sent(private);
+        match &self.form {
+            Form::Rpc => Interface {
+                name: format_ident!("Rpc"),
+                types: quote!(type Output = #sent;),
+                first_param: None,
+                value: quote!(Self::Output),
+            },
+            Form::Context(ctx) => {
+                let [started, to_parent, from_parent] = &ctx.types;
+                Interface {
+                    name: format_ident!("ContextEndpoint"),
+                    types: quote! {
+                        type Started = #started;
+                        type ToParent = #to_parent;
+                        type FromParent = #from_parent;
+                        type Output = #sent;
+                    },
+                    first_param: Some(quote! {
+                        #first: #private::Context<#started, #to_parent, #from_parent>
+                    }),
+                    value: quote!(Self::Output),
+                }
+            }
+            Form::Sends(_) | Form::Returns => {
+                let item = match &self.form {
+                    Form::Sends(item) => item.to_token_stream(),
+                    _ => sent,
+                };
+                Interface {
+                    name: format_ident!("StreamEndpoint"),
+                    types: quote!(type Item = #item;),
+                    first_param: Some(quote!(#first: #private::SendHalf<Self::Item>)),
+                    value: quote!(()),
+                }
+            }
+        }
+    }
+
+    /// Runs the call to its end.
+    fn run(&self, private: &Path, first: &Ident, call: &Ident) -> TokenStream {
+        if !matches!(self.form, Form::Returns) {
+            return self.output.convert(private, &quote!(#call.await));
+        }
+        let item = Ident::new("item", Span::mixed_site());
+        let convert = self.output.convert(private, &item.to_token_stream());
+        // At the user's type, so that a stream which is not `Send` is reported there. In a
+        // variable, so that the stream ends before what it borrows from.
+        let ty = &self.function.sig.output;
+        quote_spanned! {ty.span()=>
+            let forwarded =
+                #private::forward::<_, Self::Item>(#call, #first, |#item| #convert).await;
+            forwarded
+        }
+    }
+
     fn submit(&self, private: &Path) -> TokenStream {
         let ident = &self.function.sig.ident;
-        let make = if self.ctx.is_some() { quote!(context) } else { quote!(rpc) };
+        let make = match &self.form {
+            Form::Rpc => quote!(rpc),
+            Form::Context(_) => quote!(context),
+            Form::Sends(_) | Form::Returns => quote!(stream),
+        };
         quote!(#private::inventory::submit! { #private::Endpoint::#make::<#ident>() })
     }
 
@@ -215,6 +297,14 @@ impl<'a> Endpoint<'a> {
             None => self.function.sig.ident.unraw().to_string(),
         }
     }
+}
+
+/// A trait's name, its types, the parameter that comes first, and what its `call` returns.
+struct Interface {
+    name: Ident,
+    types: TokenStream,
+    first_param: Option<TokenStream>,
+    value: TokenStream,
 }
 
 impl Ctx {
@@ -272,8 +362,9 @@ fn check_signature(kind: Kind, sig: &Signature) -> Result<()> {
     let what = match kind {
         Kind::Rpc => "an endpoint",
         Kind::Context => "a context",
+        Kind::Stream => "a stream",
     };
-    if sig.asyncness.is_none() {
+    if sig.asyncness.is_none() && kind != Kind::Stream {
         let text = format!("{what} is an `async fn`: other tasks of its actor run while it waits");
         return Err(Error::new_spanned(sig.fn_token, text));
     }

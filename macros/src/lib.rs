@@ -1,7 +1,7 @@
 //! Attribute macros of tractor. Use them through the `tractor` crate, which re-exports them: what
 //! they expand to names `::tractor::__private`.
 //!
-//! * [`macro@rpc`] and [`macro@context`] make an async fn callable from another actor,
+//! * [`macro@rpc`], [`macro@context`] and [`macro@stream`] make a fn callable from another actor,
 //! * [`macro@main`] and [`macro@test`] run an async fn as an actor program.
 //!
 //! Each of them is a function from tokens to tokens (`endpoint::expand`, `entry::expand_main`,
@@ -14,6 +14,7 @@ mod endpoint;
 mod entry;
 mod params;
 mod result;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -75,6 +76,41 @@ pub fn rpc(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn context(args: TokenStream, item: TokenStream) -> TokenStream {
     endpoint::expand(endpoint::Kind::Context, args.into(), item.into()).into()
+}
+
+/// Makes a free fn a generator: a task in another actor whose items are read by the task which
+/// opened it, and which ends no later than that task's block.
+///
+/// Like [`macro@rpc`] (same arguments, same rules for parameters), in one of two forms.
+///
+/// ```ignore
+/// #[tractor::stream]                     // items go through the first parameter: it is no field
+/// async fn count(mut out: SendHalf<u64>, to: u64) -> tractor::Result<()> {
+///     for n in 0..to {
+///         out.send(n).await?;
+///     }
+///     Ok(())
+/// }
+///
+/// #[tractor::stream]                     // or the fn returns them
+/// fn squares(to: u64) -> impl Stream<Item = u64> + Send {
+///     futures_lite::stream::iter((0..to).map(|n| n * n))
+/// }
+///
+/// portal.open_stream_from(count { to: 3 }, async |mut numbers: RecvHalf<u64>| { .. }).await?
+/// ```
+///
+/// # What is accepted
+///
+/// * `async fn` with a first parameter `out: SendHalf<T>`, whose result is `()` or a
+///   `Result<(), E>`. The stream ends when the fn does, with its error if it fails: dropping or
+///   stopping `out` only says that no more is sent.
+/// * `fn` whose result is `impl Stream<Item = T>`, and can be sent to another thread. When `T` is a
+///   `Result`, an `Err` ends the stream with that error.
+/// * Errors convert into `tractor::BoxError`, and arrive behind the items before them.
+#[proc_macro_attribute]
+pub fn stream(args: TokenStream, item: TokenStream) -> TokenStream {
+    endpoint::expand(endpoint::Kind::Stream, args.into(), item.into()).into()
 }
 
 /// Runs an async `main`: as the child actor if this process was spawned as one, else as the root.

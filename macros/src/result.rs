@@ -1,19 +1,28 @@
-//! The result type of an endpoint: plain or fallible, owned or made so.
+//! The result type of an endpoint, and the item type of a stream: plain or fallible, owned or made
+//! so.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, GenericArgument, Path, PathArguments, Result, ReturnType, Type};
 
 use crate::params::{Ownable, peel};
 
-/// What an endpoint returns.
+/// What an endpoint returns, or a stream yields.
 pub(crate) struct Output {
-    /// The result as written; `()` if nothing is.
+    /// The type as written; `()` if nothing is.
     ty: Type,
+    role: Role,
     fallible: bool,
     /// `str` of `&'static str`, if the value is a reference: its owned form is sent.
     borrowed: Option<Type>,
+}
+
+/// What the type is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Result,
+    Item,
 }
 
 impl Output {
@@ -23,15 +32,30 @@ impl Output {
     ///
     /// If it borrows, other than as a whole, or is not known by its name alone.
     pub(crate) fn parse(output: &ReturnType) -> Result<Output> {
-        let ty = match output {
-            ReturnType::Default => syn::parse_quote!(()),
-            ReturnType::Type(_, ty) => peel(ty).clone(),
-        };
+        match output {
+            ReturnType::Default => Output::of(syn::parse_quote!(()), Role::Result),
+            ReturnType::Type(_, ty) => Output::of(peel(ty).clone(), Role::Result),
+        }
+    }
+
+    /// Reads the type of a stream's items.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Output::parse).
+    pub(crate) fn item(ty: &Type) -> Result<Output> {
+        Output::of(peel(ty).clone(), Role::Item)
+    }
+
+    fn of(ty: Type, role: Role) -> Result<Output> {
         let fallible = is_result(&ty);
         let value = if fallible { first_argument(&ty) } else { Some(&ty) };
         let borrowed = match value.map(peel) {
             Some(Type::Reference(reference)) if reference.mutability.is_some() => {
-                let text = "the result is sent to another actor: return it by value";
+                let text = match role {
+                    Role::Result => "the result is sent to another actor: return it by value",
+                    Role::Item => "an item is sent to another actor: yield it by value",
+                };
                 return Err(Error::new_spanned(reference, text));
             }
             Some(Type::Reference(reference)) => Some((*reference.elem).clone()),
@@ -44,7 +68,12 @@ impl Output {
             (None, Some(value)) => Ownable::check(value)?,
             (None, None) => {}
         }
-        Ok(Output { ty, fallible, borrowed })
+        Ok(Output { ty, role, fallible, borrowed })
+    }
+
+    /// Whether it is `()`, or a `Result`.
+    pub(crate) fn is_unit_or_fallible(&self) -> bool {
+        self.fallible || matches!(&self.ty, Type::Tuple(tuple) if tuple.elems.is_empty())
     }
 
     /// The type that arrives at the caller.
@@ -65,15 +94,15 @@ impl Output {
         }
     }
 
-    /// Turns the call into a `Result<Self::Output, BoxError>`.
-    pub(crate) fn convert(&self, private: &Path, call: &Ident) -> TokenStream {
+    /// Turns a value of the type into a `Result<_, BoxError>` of what is sent.
+    pub(crate) fn convert(&self, private: &Path, value: &TokenStream) -> TokenStream {
         let own = self.borrowed.as_ref().map(|_| quote!(.map(::std::borrow::ToOwned::to_owned)));
         if !self.fallible {
-            return quote!(::core::result::Result::<_, #private::BoxError>::Ok(#call.await)#own);
+            return quote!(::core::result::Result::<_, #private::BoxError>::Ok(#value)#own);
         }
         // At the user's type, so that an error which is no `Into<BoxError>` is reported there.
         quote_spanned! {self.ty.span()=>
-            match #private::Fallible::<{ __TRACTOR_CHECKED }>::into_result(#call.await)#own {
+            match #private::Fallible::<{ __TRACTOR_CHECKED }>::into_result(#value)#own {
                 ::core::result::Result::Ok(value) => ::core::result::Result::Ok(value),
                 ::core::result::Result::Err(error) => {
                     ::core::result::Result::Err(::core::convert::Into::into(error))
@@ -89,14 +118,18 @@ impl Output {
     /// it fails, rustc knows that they are void, and reports nothing else about them.
     pub(crate) fn guard(&self, private: &Path, function: &str) -> Option<TokenStream> {
         let (ty, plain) = (&self.ty, !self.fallible);
+        let (noun, verb) = match self.role {
+            Role::Result => ("result", "return"),
+            Role::Item => ("item", "yield"),
+        };
         let text = if self.fallible {
             format!(
-                "the result of `{function}` is named like a `Result` but is none: \
-                 rename the type, or return a `Result`"
+                "the {noun} of `{function}` is named like a `Result` but is none: \
+                 rename the type, or {verb} a `Result`"
             )
         } else {
             format!(
-                "`{function}` returns a `Result` under a name that does not end in `Result`, \
+                "`{function}` {verb}s a `Result` under a name that does not end in `Result`, \
                  so its error would be sent as a success: write `Result<..>` or rename the alias"
             )
         };

@@ -16,6 +16,10 @@ fn context(item: TokenStream) -> File {
     syn::parse2(endpoint::expand(Kind::Context, TokenStream::new(), item)).expect("items")
 }
 
+fn stream(item: TokenStream) -> File {
+    syn::parse2(endpoint::expand(Kind::Stream, TokenStream::new(), item)).expect("items")
+}
+
 /// The texts of the `compile_error!`s.
 fn errors(file: &File) -> Vec<String> {
     let texts = file.items.iter().filter_map(|item| match item {
@@ -206,6 +210,100 @@ fn refused_contexts() {
     for (item, part) in cases {
         refused(&context(item.parse().expect("tokens")), part);
     }
+}
+
+#[test]
+fn streams_in_both_forms() {
+    let sends = stream(quote!(
+        async fn f(mut out: tractor::SendHalf<T>, x: &str) -> Result<(), E> {}
+    ));
+    assert_eq!(structure(&sends), "{x:::std::string::String}");
+    let all = text(&sends).replace("::tractor::__private::", "");
+    assert!(all.contains("implStreamEndpointforf{typeItem=T;"), "{all}");
+    assert!(all.contains("asyncfncall(self,first:SendHalf<Self::Item>"), "{all}");
+    assert!(all.contains("letcall=f(first,&this.x);"), "{all}");
+    assert!(all.contains("Endpoint::stream::<f>()"), "{all}");
+    assert_eq!(
+        structure(&stream(quote!(
+            async fn f(_: SendHalf<T>) {}
+        ))),
+        "{}"
+    );
+
+    let returns = stream(quote!(
+        fn f(x: u8) -> impl Stream<Item = (u8, T)> + Send {}
+    ));
+    assert_eq!(structure(&returns), "{x:u8}");
+    let all = text(&returns).replace("::tractor::__private::", "");
+    assert!(all.contains("implStreamEndpointforf{typeItem=(u8,T);"), "{all}");
+    assert!(all.contains("letcall=f(this.x);"), "{all}");
+    assert!(all.contains("forward::<_,Self::Item>(call,first,|item|"), "{all}");
+    for (item, sent) in [
+        (quote!(&'static str), "<stras::std::borrow::ToOwned>::Owned"),
+        (quote!(Result<T, E>), "<Result<T,E>asFallible<{__TRACTOR_CHECKED}>>::Ok"),
+        (quote!(T), "<TasChecked<{__TRACTOR_CHECKED}>>::Same"),
+    ] {
+        let all = text(&stream(quote!(fn f() -> impl 'static + a::Stream<Item = #item> {})));
+        let all = all.replace("::tractor::__private::", "");
+        assert!(all.contains(&format!("typeItem={sent};")), "{all}");
+    }
+}
+
+/// The reference's case of that id: no context, no stream; and the fn is named.
+#[test]
+fn legacy_01_must_define_ctx() {
+    let text = "`no_ctx` is no stream: its first parameter is its sending half";
+    refused(
+        &stream(quote!(
+            async fn no_ctx(n: u8) {}
+        )),
+        text,
+    );
+    structure(&stream(quote!(
+        async fn has_ctx(ctx: SendHalf<u8>, n: u8) {}
+    )));
+}
+
+#[test]
+fn refused_streams() {
+    let neither = "`f` is no stream: its first parameter is its sending half";
+    let cases = [
+        ("async fn f() {}", neither),
+        ("async fn f(n: u8) -> Result<()> {}", neither),
+        ("fn f() -> Vec<u8> {}", neither),
+        ("fn f() -> impl Iterator<Item = u8> {}", neither),
+        ("async fn f(n: u8, out: SendHalf<u8>) {}", "is the first parameter"),
+        ("async fn f(out: &mut SendHalf<u8>) {}", "by value"),
+        ("async fn f(out: SendHalf) {}", "what it sends"),
+        ("async fn f(out: SendHalf<&str>) {}", "owned"),
+        ("async fn f(#[allow(a)] out: SendHalf<u8>) {}", "attributes"),
+        ("async fn f((a): SendHalf<u8>, (b, c): (u8, u8)) {}", "plain identifier"),
+        ("async fn f(S { a }: SendHalf<u8>) {}", "plain identifier"),
+        ("fn f(out: SendHalf<u8>) {}", "`async fn`"),
+        ("async fn f(out: SendHalf<u8>) -> u8 {}", "it returns `()`"),
+        ("async fn f(out: SendHalf<u8>) -> Alias {}", "it returns `()`"),
+        ("fn f(out: SendHalf<u8>) -> impl Stream<Item = u8> {}", "not both"),
+        ("async fn f() -> impl Stream<Item = u8> {}", "is not `async`"),
+        ("fn f() -> impl Stream {}", "what it yields"),
+        ("fn f() -> impl Stream<Item = &mut u8> {}", "by value"),
+        ("fn f() -> impl Stream<Item = Option<&u8>> {}", "outermost"),
+        ("fn f() -> impl Stream<Item = impl Copy> {}", "`impl Trait`"),
+        ("fn f<T>() -> impl Stream<Item = T> {}", "generic"),
+        ("fn f(&self) -> impl Stream<Item = u8> {}", "`self`"),
+        ("fn f(_: u8) -> impl Stream<Item = u8> {}", "plain identifier"),
+        ("unsafe fn f() -> impl Stream<Item = u8> {}", "unsafe"),
+    ];
+    for (item, part) in cases {
+        refused(&stream(item.parse().expect("tokens")), part);
+    }
+    let file = endpoint::expand(
+        Kind::Stream,
+        quote!(),
+        quote!(
+            static S: u8 = 0;
+        ),
+    );
+    assert!(file.to_string().contains("`#[stream]` goes on a free fn"), "{file}");
 }
 
 #[test]

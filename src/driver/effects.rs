@@ -215,6 +215,10 @@ fn prepare(
             let raw = RawContext::callee(shared.clone(), dialog);
             make(kwargs, raw).map(|task| (FuncType::Context, task))
         }
+        Invoke::Stream(make) => {
+            let raw = RawContext::callee(shared.clone(), dialog);
+            make(kwargs, raw).map(|task| (FuncType::Stream, task))
+        }
     }));
     match made {
         Ok(Ok((kind, task))) => {
@@ -247,9 +251,9 @@ fn run(
         inner.begun += 1;
     }
     debug!("tractor::runtime", "task {name} begins");
-    let is_context = kind == FuncType::Context;
+    let is_linked = kind != FuncType::Call;
     let identity =
-        Identity { actor: shared.clone(), task: name, dialog: is_context.then_some(dialog) };
+        Identity { actor: shared.clone(), task: name, dialog: is_linked.then_some(dialog) };
     let body = shared.scopes.run(&scope, task);
     let owner = shared.clone();
     let task = identity.scope(async move {

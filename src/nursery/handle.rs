@@ -40,8 +40,8 @@ impl<T> RunHandle<T> {
 impl<T: serde::de::DeserializeOwned> RunHandle<T> {
     /// Waits for the function's result. Repeatable, also after the nursery has closed.
     ///
-    /// A function that fails cancels the nursery's body; but one that waits here sees the error
-    /// first, and is cancelled where it suspends next.
+    /// A function that fails cancels the nursery's body; but one that waits here, or comes here
+    /// next, sees the error first, and is cancelled where it suspends next.
     ///
     /// # Errors
     /// As [`Portal::run`].
@@ -50,7 +50,12 @@ impl<T: serde::de::DeserializeOwned> RunHandle<T> {
     /// Safe: the result is kept.
     pub async fn result(&self) -> Result<T> {
         let waiting = Waiting::on_dialog(&self.dialog.shared, self.dialog.id);
-        let bytes = wait::outcome(&self.dialog.shared, self.dialog.id).await?;
+        // What is there already needs no wait that a cancellation could refuse.
+        let known = self.dialog.shared.lock().outcome(self.dialog.id);
+        let bytes = match known {
+            Some(outcome) => outcome?,
+            None => wait::outcome(&self.dialog.shared, self.dialog.id).await?,
+        };
         drop(waiting);
         Ok(payload::decode(&bytes)?)
     }

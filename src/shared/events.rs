@@ -6,7 +6,7 @@ use tractor_core::supervise::ChildEnd;
 use tractor_core::{ChildId, DialogEvent, DialogId, Event, NurseryEvent, NurseryId, Outcome};
 
 use super::Inner;
-use crate::boxes::Awaited;
+use crate::boxes::{Acceptance, Awaited};
 use crate::error::{ActorFailed, ActorFailure, Error, from_outcome};
 use crate::log::note;
 
@@ -89,6 +89,9 @@ impl Inner {
         }
         let Some(mailbox) = self.mailboxes.get_mut(&dialog) else { return };
         match event {
+            DialogEvent::Accepted if mailbox.acceptance == Acceptance::Awaited => {
+                mailbox.acceptance = Acceptance::Known;
+            }
             DialogEvent::Started(pld) => mailbox.started = Some(pld),
             DialogEvent::Items(batch) => mailbox.items.extend(batch.chunks),
             DialogEvent::Dropped(count) => mailbox.drop_oldest(count),

@@ -27,6 +27,23 @@ pub struct Call<'a> {
     pub kwargs: &'a [u8],
 }
 
+/// How far a stream has come, on one side of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamStats {
+    /// Items sent.
+    pub sent: u64,
+    /// Items received, also those that the overrun policy dropped.
+    pub received: u64,
+    /// Of these, the ones that the application has not reported as read.
+    pub unread: u32,
+    /// Whether the peer has opened its end. A base peer does not tell.
+    pub peer_opened: bool,
+    /// What may be sent now: items, and bytes, where an item costs 64 more than its length. `None`
+    /// with a base peer, which gives no credit.
+    pub credit: Option<(u64, u64)>,
+}
+
 impl Actor {
     // The caller's side.
 
@@ -116,6 +133,13 @@ impl Actor {
     }
 
     fn ask_cancel(&mut self, id: DialogId) {
+        let Some(dialog) = self.dialogs.get(id) else { return };
+        if dialog.func == FuncType::Stream && dialog.tx.flow == Flow::Open {
+            // Who has enough of a generator says so first.
+            if let Some((conn, stop)) = self.stopping(id) {
+                self.push_control(conn, &stop);
+            }
+        }
         let Some(dialog) = self.dialogs.get_mut(id) else { return };
         dialog.cancel = Cancel::Asked;
         let (conn, target, mark) = (dialog.conn, dialog.cid.clone(), dialog.start_mark);
@@ -243,7 +267,8 @@ impl Actor {
         self.tell(id, DialogEvent::SendOverrun);
     }
 
-    /// Sends no more items.
+    /// Sends no more items. The peer is told at once; of a generator, when its task ends: how that
+    /// ends is how the stream does.
     ///
     /// # Errors
     /// [`Misuse::StreamClosed`] when the stream was not open, or stopped before.
@@ -252,8 +277,10 @@ impl Actor {
         let dialog = self.dialogs.get_mut(id).ok_or(Misuse::NoSuchDialog)?;
         dialog.act(Act::Stop)?;
         let (conn, theirs) = (dialog.conn, dialog.rx.flow);
-        if theirs == Flow::Stopped && !self.features(conn).has(Features::STOP_SEQ) {
-            // In the base only the first of the two says it.
+        let is_generator = dialog.func == FuncType::Stream && dialog.is_callee();
+        let is_base = !self.features(conn).has(Features::STOP_SEQ);
+        // In the base only the first of the two says it.
+        if is_generator || (theirs == Flow::Stopped && is_base) {
             if let Some(dialog) = self.dialogs.get_mut(id) {
                 dialog.tx.flow = Flow::Stopped;
             }
@@ -264,11 +291,39 @@ impl Actor {
     }
 
     pub(super) fn push_stop(&mut self, id: DialogId) {
-        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        if let Some((conn, stop)) = self.stopping(id) {
+            self.push(conn, &stop);
+        }
+    }
+
+    /// This side sends no more: its `Stop`, and to whom.
+    fn stopping(&mut self, id: DialogId) -> Option<(ConnId, Msg)> {
+        let dialog = self.dialogs.get_mut(id)?;
         dialog.tx.flow = Flow::Stopped;
         let (conn, cid, sent) = (dialog.conn, dialog.cid.clone(), dialog.tx.sent);
         let sent = self.features(conn).has(Features::STOP_SEQ).then_some(sent);
-        self.push(conn, &Msg::Stop { cid, sent });
+        Some((conn, Msg::Stop { cid, sent }))
+    }
+
+    /// Receives no more items: what is unread, and what still comes, is dropped and counts as read.
+    /// The peer is not told, and never waits for us. Idempotent; nothing after the outcome.
+    pub fn close_receiver(&mut self, now: Instant, id: DialogId) {
+        self.advance(now);
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        let credit = dialog.rx.close();
+        self.give_credit(id, credit);
+    }
+
+    /// How far a live dialog's stream has come.
+    pub fn stream_stats(&self, id: DialogId) -> Option<StreamStats> {
+        let dialog = self.dialogs.get(id)?;
+        Some(StreamStats {
+            sent: dialog.tx.sent,
+            received: dialog.rx.received,
+            unread: dialog.rx.unread(),
+            peer_opened: dialog.tx.opened_by_peer,
+            credit: dialog.tx.credit(),
+        })
     }
 
     // The callee's side.

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use super::{Actor, NO_KWARGS, Timer};
 use crate::cancel::{self, plain_error};
-use crate::dialog::flow::Flow;
+use crate::dialog::flow::{Flow, Reader};
 use crate::dialog::table::{Act, Phase, Side};
 use crate::dialog::{Audience, Cancel, Dialog};
 use crate::error::Violation;
@@ -46,7 +46,8 @@ impl Actor {
             TaskEnd::Cancelled(error) => is_base && !crossed && cancel::is_cancellation(error),
             TaskEnd::Failed(_) => false,
         };
-        if ends_stream && dialog.tx.flow == Flow::Open {
+        // A generator's `Stop` is its end, and so waits for it.
+        if ends_stream && (is_gen || dialog.tx.flow == Flow::Open) {
             self.push_stop(id);
         }
         match end {
@@ -156,19 +157,24 @@ impl Actor {
     pub(super) fn report_overrun(&mut self, id: DialogId) {
         let Some(dialog) = self.dialogs.get(id) else { return };
         let (conn, cid, side) = (dialog.conn, dialog.cid.clone(), dialog.side);
-        let Some(peer) = self.channels.get(conn).and_then(|c| c.peer_uid()).cloned() else {
-            return;
-        };
-        let mut error = plain_error(&self.uid, "StreamOverrun", "the stream's receiver is full");
-        error.sender = Some(peer);
+        let error = self.overrun_error(id);
         self.push(conn, &Msg::Error { cid: Some(cid), error: error.clone() });
         if side == Side::Callee {
             // For the caller that was the outcome; so it is for us.
             self.end_dialog(id, Outcome::Errored { error, violation: None });
         } else if let Some(dialog) = self.dialogs.get_mut(id) {
             // The callee fails of it, and that is our outcome. What still comes is not taken.
-            dialog.rx.refusing = true;
+            dialog.rx.reader = Reader::Overrun;
         }
+    }
+
+    /// That too much came, and from whom.
+    pub(super) fn overrun_error(&self, id: DialogId) -> RemoteError {
+        let mut error = plain_error(&self.uid, "StreamOverrun", "the stream's receiver is full");
+        let conn = self.dialogs.get(id).map(|dialog| dialog.conn);
+        let channel = conn.and_then(|conn| self.channels.get(conn));
+        error.sender = channel.and_then(|channel| channel.peer_uid()).cloned();
+        error
     }
 
     /// The peer broke a rule of this dialog: it ends, with that, on both sides.

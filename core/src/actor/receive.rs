@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
+use super::requests::NIL;
 use super::{Actor, Timer};
 use crate::channel::{Admitted, Asked, Phase, Role};
 use crate::dialog::Audience;
-use crate::dialog::flow::{Arrival, Flow, OverrunPolicy};
+use crate::dialog::flow::{Arrival, Flow, OverrunPolicy, Reader};
 use crate::dialog::table::{Kind, Phase as DialogPhase, Side};
 use crate::error::Violation;
 use crate::id::{Cid, ConnId, DialogId};
@@ -204,7 +205,7 @@ impl Actor {
             Msg::Yields { count, plds, .. } => self.on_items(id, Chunk { count, plds }),
             Msg::Stop { sent, .. } => self.on_stop(id, sent),
             Msg::Credit { items, bytes, .. } => self.on_credit(id, items, bytes),
-            Msg::Return { pld, .. } => self.end_dialog(id, Outcome::Returned(pld)),
+            Msg::Return { pld, .. } => self.on_return(id, pld),
             Msg::Error { error, .. } => self.on_error(id, error),
             _ => {}
         }
@@ -235,7 +236,7 @@ impl Actor {
                 self.out.dialog(id, DialogEvent::Dropped(extra));
             }
             Arrival::Overrun => return self.on_overrun(id),
-            Arrival::Discard => return,
+            Arrival::Discard => {}
         }
         self.give_credit(id, credit);
     }
@@ -258,11 +259,25 @@ impl Actor {
             let phase = dialog.phase.as_str();
             return self.dialog_violation(id, Violation::Unexpected { message, phase });
         }
-        if dialog.func == FuncType::Stream && dialog.side == Side::Caller {
+        let is_end = dialog.func == FuncType::Stream && dialog.side == Side::Caller;
+        if dialog.rx.reader != Reader::Overrun {
+            // Else items were lost: the outcome will say so.
             self.tell(id, DialogEvent::Stopped);
-            return self.end_dialog(id, Outcome::Returned(Bytes::from_static(&[0xc0])));
         }
-        self.tell(id, DialogEvent::Stopped);
+        if is_end {
+            self.on_return(id, NIL);
+        }
+    }
+
+    /// The task has returned; but a stream of which items were lost has failed, whatever its sender
+    /// knew of that (§6.7).
+    fn on_return(&mut self, id: DialogId, pld: Bytes) {
+        let Some(dialog) = self.dialogs.get(id) else { return };
+        let outcome = match dialog.rx.reader {
+            Reader::Overrun => Outcome::Errored { error: self.overrun_error(id), violation: None },
+            Reader::Reads | Reader::Gone => Outcome::Returned(pld),
+        };
+        self.end_dialog(id, outcome);
     }
 
     fn on_credit(&mut self, id: DialogId, items: u32, bytes: u64) {

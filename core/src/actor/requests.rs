@@ -225,7 +225,7 @@ impl Actor {
     }
 }
 
-const NIL: Bytes = Bytes::from_static(&[0xc0]);
+pub(super) const NIL: Bytes = Bytes::from_static(&[0xc0]);
 
 fn encoded(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let mut out = Vec::new();

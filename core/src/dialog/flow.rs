@@ -3,7 +3,7 @@
 //! # Invariants
 //! W1  A receiver that gives credit never holds more than its window, plus one item.
 //!                                                                          (protocol §6.7)
-//! W2  What was charged for an item is given back for it, once, when it is read.
+//! W2  What was charged for an item is given back for it, once, when it is read or dropped.
 //! W3  After `Stopped` nothing is sent, or received, in that direction.
 
 use crate::config::Config;
@@ -87,6 +87,11 @@ impl Tx {
         }
     }
 
+    /// What is left of the credit, in items and bytes; `None` where the peer gives none.
+    pub(crate) fn credit(&self) -> Option<(u64, u64)> {
+        self.credited.then(|| (self.items, u64::try_from(self.bytes).unwrap_or(0)))
+    }
+
     /// More credit came. The first is what the window grew by when its receiver opened it; all
     /// others give back what was charged.
     pub(crate) fn grant(&mut self, items: u32, bytes: u64) {
@@ -108,15 +113,26 @@ pub(crate) struct Rx {
     /// Given to the application and not read yet.
     unread_items: u32,
     unread_bytes: u64,
-    /// Read and not yet given back as credit.
+    /// Read, or dropped, and not yet given back as credit.
     owed_items: u32,
     owed_bytes: u64,
     window_items: u32,
     window_bytes: u64,
     /// Items received, to be compared with `Stop`.
     pub(crate) received: u64,
-    /// Too much came, and its sender was told: what still comes is not taken.
-    pub(crate) refusing: bool,
+    pub(crate) reader: Reader,
+}
+
+/// Who takes what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// The application.
+    Reads,
+    /// Nobody: too much came, and its sender was told.
+    Overrun,
+    /// Nobody: the application has closed its end. What comes counts as read, so that the sender,
+    /// who is not told, never waits for it.
+    Gone,
 }
 
 /// What becomes of items that came.
@@ -151,7 +167,7 @@ impl Rx {
             window_items: EARLY_ITEMS,
             window_bytes: EARLY_BYTES,
             received: 0,
-            refusing: false,
+            reader: Reader::Reads,
         }
     }
 
@@ -189,7 +205,7 @@ impl Rx {
     /// Items came.
     pub(crate) fn arrive(&mut self, count: u32, len: usize, config: &Config) -> Arrival {
         self.received += u64::from(count);
-        if self.refusing {
+        if self.reader != Reader::Reads {
             return Arrival::Discard;
         }
         self.unread_items = self.unread_items.saturating_add(count);
@@ -231,20 +247,40 @@ impl Rx {
         self.unread_items = self.unread_items.saturating_sub(items);
         self.unread_bytes = self.unread_bytes.saturating_sub(bytes);
         match self.policy {
+            // Closing the end has reported it.
+            _ if self.reader == Reader::Gone => None,
             OverrunPolicy::Backpressure => self.owe(items, bytes),
             // Their sender never waits: `arrived` gave the credit back.
             OverrunPolicy::Error | OverrunPolicy::DropOldest(_) => None,
         }
     }
 
-    /// What came counts as read at once where the policy makes no sender wait.
+    /// What came counts as read at once where nobody reads, or the policy makes no sender wait.
     pub(crate) fn arrived(&mut self, count: u32, len: usize) -> Option<(u32, u64)> {
-        match self.policy {
-            OverrunPolicy::Backpressure => None,
-            OverrunPolicy::Error | OverrunPolicy::DropOldest(_) => {
+        match (self.reader, self.policy) {
+            (Reader::Reads, OverrunPolicy::Backpressure) => None,
+            (Reader::Reads | Reader::Overrun | Reader::Gone, _) => {
                 self.owe(count, item_cost(count, len))
             }
         }
+    }
+
+    /// The application closed its end: what it had not read counts as read. Returns the credit to
+    /// give back.
+    pub(crate) fn close(&mut self) -> Option<(u32, u64)> {
+        self.reader = Reader::Gone;
+        let (items, bytes) = (self.unread_items, self.unread_bytes);
+        (self.unread_items, self.unread_bytes) = (0, 0);
+        match self.policy {
+            OverrunPolicy::Backpressure => self.owe(items, bytes),
+            // It was given back on arrival.
+            OverrunPolicy::Error | OverrunPolicy::DropOldest(_) => None,
+        }
+    }
+
+    /// Items that the application was given, and has not reported as read.
+    pub(crate) fn unread(&self) -> u32 {
+        self.unread_items
     }
 
     fn owe(&mut self, items: u32, bytes: u64) -> Option<(u32, u64)> {

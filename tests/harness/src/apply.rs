@@ -102,6 +102,7 @@ impl World {
                 actor.cancel_self(now, EndReason::Interrupted { signal: 2 }).map_err(refused)
             }),
             Op::Census { at } => self.census(at),
+            Op::Stats { side } => self.stats(side),
             Op::Deadline { at } => self.deadline(at),
             op => self.apply_wire(op),
         }
@@ -169,6 +170,10 @@ impl World {
             Op::Open { side, policy } => {
                 self.on(side, |actor, now, id| actor.open_stream(now, id, *policy).map_err(refused))
             }
+            Op::CloseReceiver { side } => self.on(side, |actor, now, id| {
+                actor.close_receiver(now, id);
+                Ok(())
+            }),
             Op::Stop { side } => {
                 self.on(side, |actor, now, id| actor.stop(now, id).map_err(refused))
             }
@@ -558,6 +563,18 @@ impl World {
         self.say(format!(
             "{at} has {} tasks, {} dialogs, {} children, {} nurseries, {} connections",
             c.tasks, c.dialogs, c.children, c.nurseries, c.connections
+        ));
+        Ok(())
+    }
+
+    fn stats(&mut self, side: &Side) -> Done {
+        let (host, id) = (self.host(&side.at)?, self.dialog(side)?);
+        let stats = self.actor(host)?.stream_stats(id).ok_or("it has ended")?;
+        let opened = if stats.peer_opened { "open" } else { "not open" };
+        let credit = stats.credit.map_or("no credit".into(), |(n, b)| format!("credit {n}, {b}B"));
+        self.say(format!(
+            "{side} sent {}, received {}, {} unread, the peer is {opened}, {credit}",
+            stats.sent, stats.received, stats.unread
         ));
         Ok(())
     }

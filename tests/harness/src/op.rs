@@ -63,6 +63,7 @@ pub enum Op {
     Open { side: Side, policy: OverrunPolicy },
     Send { side: Side, opts: Opts },
     Read { side: Side, items: u32 },
+    CloseReceiver { side: Side },
     Stop { side: Side },
     Finish { side: Side, opts: Opts },
     Fail { side: Side, kind: String },
@@ -81,6 +82,7 @@ pub enum Op {
     // Looking.
     Census { at: String },
     Deadline { at: String },
+    Stats { side: Side },
 }
 
 /// Words of a line: what stands alone, in order, and what has the form `key=value`.
@@ -172,10 +174,9 @@ impl Op {
     pub fn parse(verb: &str, words: &[String]) -> Result<Op, String> {
         let mut w = Words::new(words);
         let op = match verb {
-            "start" | "request" | "accept" | "started" | "open" | "send" | "read" | "stop"
-            | "finish" | "fail" | "cancelled" | "cancel" | "abandon" | "main" => {
-                Op::parse_dialog(verb, &mut w)?
-            }
+            "start" | "request" | "accept" | "started" | "open" | "send" | "read" | "closerx"
+            | "stop" | "finish" | "fail" | "cancelled" | "cancel" | "abandon" | "main"
+            | "stats" => Op::parse_dialog(verb, &mut w)?,
             "connect" | "close" | "cancelpeer" | "inject" | "eof" | "stall" | "unstall"
             | "flush" | "deliver" => Op::parse_wire(verb, &mut w)?,
             "split" => Op::Split { bytes: w.word()?.parse().map_err(|_| "bad number")? },
@@ -240,6 +241,8 @@ impl Op {
             "open" => Op::Open { side, policy: parse_policy(w.opts.get("policy"))? },
             "send" => Op::Send { side, opts: w.opts() },
             "read" => Op::Read { side, items: w.number("n", 1)? as u32 },
+            "closerx" => Op::CloseReceiver { side },
+            "stats" => Op::Stats { side },
             "stop" => Op::Stop { side },
             "finish" => Op::Finish { side, opts: w.opts() },
             "fail" => Op::Fail { side, kind: w.word()? },
@@ -370,6 +373,8 @@ impl Op {
                 write_opts(f, opts)
             }
             Op::Read { side, items } => write!(f, "read {side} n={items}"),
+            Op::CloseReceiver { side } => write!(f, "closerx {side}"),
+            Op::Stats { side } => write!(f, "stats {side}"),
             Op::Stop { side } => write!(f, "stop {side}"),
             Op::Finish { side, opts } => {
                 write!(f, "finish {side}")?;

@@ -281,8 +281,9 @@ impl Run {
     }
 
     fn stream_line(&mut self, side: &str) -> String {
-        match self.source.below(8) {
-            0..=4 => self.send_line(side),
+        match self.source.below(32) {
+            0..=19 => self.send_line(side),
+            20 => format!("closerx {side}"),
             _ => format!("read {side} n={}", 1 + self.source.below(300)),
         }
     }
