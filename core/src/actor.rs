@@ -39,7 +39,7 @@ mod endings;
 mod receive;
 mod requests;
 
-pub use dialogs::Call;
+pub use dialogs::{Call, Progress};
 pub use endings::relayed;
 
 /// A fact from the world.
