@@ -166,8 +166,7 @@ impl ChildBox {
                 };
                 let (stdout_tail, stderr_tail) =
                     (tail(os::Process::stdout_tail), tail(os::Process::stderr_tail));
-                let failure = crate::error::ActorFailure { end, stdout_tail, stderr_tail };
-                ActorFailed(Arc::new(failure))
+                ActorFailed::new(end, stdout_tail, stderr_tail)
             })
             .clone()
     }

@@ -133,7 +133,7 @@ impl Portal {
         let inner = self.shared.lock();
         let child = self.child.and_then(|id| inner.children.get(&id));
         match child.and_then(|c| c.failure.clone()) {
-            Some(failure) if failure.0.end.failed => Error::ActorFailed(failure),
+            Some(failure) if failure.is_failure() => Error::ActorFailed(failure),
             _ => Error::PeerLost { peer: self.uid.clone() },
         }
     }

@@ -24,6 +24,8 @@ mod marks;
 mod misuse;
 #[path = "behaviours/program.rs"]
 mod program;
+#[path = "behaviours/relay.rs"]
+mod relay;
 #[path = "behaviours/rpc.rs"]
 mod rpc;
 #[path = "behaviours/run.rs"]

@@ -10,8 +10,8 @@
 //! P2  A child is reported once, after its process ended *and* its link was read to the end, or
 //!     the slack between the two is over.                                        (§7.4)
 //! P3  A child that nobody asked to end has failed, unless it exited with code 0 and, where it
-//!     has the word, said goodbye. One that was asked has failed when it crashed meanwhile: by a
-//!     signal or with a code other than 0, and not because we sent it a signal.  (§7.4)
+//!     has the word, said goodbye. One that was asked has failed when it crashed meanwhile: with a
+//!     code other than 0, or by a signal that neither we sent nor asks to end.   (§7.4)
 //! P4  The ladder of each child runs by itself: siblings escalate in parallel, within one budget.
 
 use alloc::boxed::Box;
@@ -185,15 +185,21 @@ impl Child {
     }
 }
 
-/// The number that it has everywhere.
+/// The numbers that these have everywhere.
 const SIGKILL: i32 = 9;
+/// SIGHUP, SIGINT and SIGTERM ask a process to end, whoever sends them: a service manager sends one
+/// to all processes of a tree at once.
+const ASKING: [i32; 3] = [1, 2, 15];
 
 impl Child {
-    /// Whether it ended badly and that was not our doing (P3). What exit code a base child has when
+    /// Whether it ended badly and that was nobody's wish (P3). What exit code a base child has when
     /// it is asked to end is its own business; and who lingers after the goodbye kills itself.
     fn crashed(&self) -> bool {
         let bad = match self.status {
-            Some(ExitStatus::Signal(signal)) => !(self.said_goodbye && signal == SIGKILL),
+            Some(ExitStatus::Signal(signal)) => {
+                let by_itself = self.said_goodbye && signal == SIGKILL;
+                !by_itself && !ASKING.contains(&signal)
+            }
             Some(ExitStatus::Code(code)) => code != 0 && !self.is_base,
             Some(ExitStatus::Unknown) | None => false,
         };

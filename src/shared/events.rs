@@ -7,7 +7,7 @@ use tractor_core::{ChildId, DialogEvent, DialogId, Event, NurseryEvent, NurseryI
 
 use super::Inner;
 use crate::boxes::Awaited;
-use crate::error::{ActorFailed, ActorFailure, Error, from_outcome};
+use crate::error::{ActorFailed, Error, from_outcome};
 use crate::log::note;
 
 impl Inner {
@@ -136,7 +136,7 @@ impl Inner {
                 if let Some(child) = self.children.get_mut(&child).filter(|c| c.isolated) {
                     // Told with the child's end, which follows.
                     let remote = error.as_ref().and_then(Error::remote);
-                    child.main_error = remote.map(|e| Box::new((*e.0).clone()));
+                    child.main_error = remote.map(|e| Box::new(e.raw().clone()));
                 }
                 let awaited = self.mailboxes.get(&dialog).is_some_and(|m| m.waiting > 0);
                 if let (Some(error), Some(owner), false) =
@@ -248,10 +248,6 @@ fn failure(
         .find(|c| c.process.as_ref().is_some_and(|p| Some(p.pid()) == end.pid) && !c.ended);
     match child {
         Some(child) => child.fail(end),
-        None => ActorFailed(std::sync::Arc::new(ActorFailure {
-            end,
-            stdout_tail: String::new(),
-            stderr_tail: String::new(),
-        })),
+        None => ActorFailed::new(end, String::new(), String::new()),
     }
 }
