@@ -160,9 +160,10 @@ mod other_types {
         use super::*;
 
         #[tractor::main]
-        pub(in super::super) async fn main() {
+        pub(in super::super) async fn main() -> ExitCode {
             let result = wait_for_it("interrupted_program_that_returns_is_a_success").await;
             assert!(result.is_err());
+            ExitCode::SUCCESS
         }
     }
 }

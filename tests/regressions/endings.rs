@@ -207,7 +207,7 @@ async fn crash_when_cancelled(ctx: Context<(), (), ()>, code: Option<i32>) -> Re
             None => std::process::abort(),
         }
     };
-    scope::finally(pending::<Result<()>>(), async move { crash.await }).await
+    scope::finally(pending::<Result<()>>(), crash).await
 }
 
 /// A child that is asked to end and crashes meanwhile has failed: being asked hides nothing.
