@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tractor_core::msg::codec;
 use tractor_core::{ChildId, Chunk, DialogId, NurseryId};
 
+use crate::context::Record;
 use crate::error::{ActorFailed, Error, Result};
 use crate::os;
 use crate::portal::Dialog;
@@ -41,9 +42,13 @@ pub(crate) struct Mailbox {
     pub(crate) stream_opened: bool,
     pub(crate) send_overrun: bool,
     pub(crate) cancel_acked: bool,
+    /// Our cancel came from outside of the block: it is to end the block, too.
+    pub(crate) cancel_ends_block: bool,
     pub(crate) outcome: Option<Result<Bytes>>,
     /// The cancellation in `outcome` is the one we asked for.
     pub(crate) absorbed: bool,
+    /// Of a context: what outlives this.
+    pub(crate) record: Option<Arc<Record>>,
     /// Tasks that wait right now on this context, and so will see its outcome.
     pub(crate) waiting: u32,
     /// Caller: the block, to be cancelled when the far task fails and nobody is waiting.
@@ -55,6 +60,15 @@ pub(crate) struct Mailbox {
 }
 
 impl Mailbox {
+    /// The outcome came.
+    pub(crate) fn end(&mut self, outcome: Result<Bytes>, absorbed: bool) {
+        if let Some(record) = &self.record {
+            record.set_outcome(outcome.clone(), absorbed);
+        }
+        self.outcome.get_or_insert(outcome);
+        self.absorbed = absorbed;
+    }
+
     /// No item is here: whether more can come. `Ready(Ok(false))`: none will.
     pub(crate) fn poll_end(&mut self, waker: &Waker) -> Poll<Result<bool>> {
         match &self.outcome {

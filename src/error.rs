@@ -501,3 +501,40 @@ impl<T, E: Into<BoxError>> Raise<T> for std::result::Result<T, E> {
         self.map_err(|e| Error::from(e.into()))
     }
 }
+
+/// Absorbs the cancellation that was asked for here, where there is a block without a value.
+pub trait Absorb<T> {
+    /// A block that cancels its far task by
+    /// [`ctx.cancel()`](crate::ParentContext::cancel) and goes on has its value. One that then
+    /// fails of the cancellation, as `stream.recv().await?` does, or that was cancelled from
+    /// outside of it, has none: this makes an `Option` of that.
+    ///
+    /// ```
+    /// # async fn doc(child: tractor::Portal) -> tractor::Result<()> {
+    /// # #[tractor::context]
+    /// # async fn count(ctx: tractor::Context<(), u32, ()>) -> tractor::Result<()> { Ok(()) }
+    /// use tractor::Absorb as _;
+    /// let last: Option<u32> = child
+    ///     .open_context(count {}, async |ctx, ()| {
+    ///         let mut stream = ctx.open_stream().await?;
+    ///         ctx.cancel().await?;
+    ///         stream.recv().await // the cancellation, sooner or later
+    ///     })
+    ///     .await
+    ///     .absorb()?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Any other error.
+    fn absorb(self) -> Result<Option<T>>;
+}
+
+impl<T> Absorb<T> for Result<T> {
+    fn absorb(self) -> Result<Option<T>> {
+        match self {
+            Err(Error::ContextCancelled(error)) if error.is_own_cancel() => Ok(None),
+            result => result.map(Some),
+        }
+    }
+}

@@ -63,7 +63,9 @@ mod wait;
 pub use context::{Context, ParentContext, current_ctx};
 pub use discovery::{find_actor, get_registry, query_actor, wait_for_actor};
 pub use endpoint::{Exposed, Module};
-pub use error::{ActorFailed, BoxError, Error, Raise, RemoteError, Result, WireError, reg_error};
+pub use error::{
+    Absorb, ActorFailed, BoxError, Error, Raise, RemoteError, Result, WireError, reg_error,
+};
 pub use init::{init, init_exposing};
 pub use nursery::{ActorBuilder, ActorNursery, RunHandle, Stdio, open_nursery};
 pub use portal::Portal;

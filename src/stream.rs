@@ -161,8 +161,8 @@ impl<O: Serialize> SendHalf<O> {
     /// Sends an item; waits while the receiver's window is full.
     ///
     /// # Errors
-    /// The context's outcome when it has failed; [`Error::Overrun`] when the peer never opened its
-    /// stream; [`Error::Misuse`] after [`stop`](Self::stop), or when the item is too large for a
+    /// The context's outcome when it has failed; [`Error::EndOfStream`] when the far task has
+    /// returned; [`Error::Overrun`] when the peer never opened its stream; [`Error::Misuse`] after [`stop`](Self::stop), or when the item is too large for a
     /// frame; [`Error::MsgType`] when it can't be encoded; [`Error::Cancelled`].
     ///
     /// # Cancel safety
@@ -237,6 +237,8 @@ fn why_not(
     let mailbox = inner.mailboxes.get(&dialog);
     match mailbox.and_then(|m| m.outcome.clone()) {
         Some(Err(error)) => error,
+        // The far task has returned: whether it did so before or after the item is chance.
+        Some(Ok(_)) => Error::EndOfStream,
         _ if mailbox.is_some_and(|m| m.send_overrun) => Error::Overrun,
         _ => misuse.into(),
     }
@@ -244,8 +246,10 @@ fn why_not(
 
 impl<O> Drop for SendHalf<O> {
     fn drop(&mut self) {
-        let cancelled = self.ctx.cancelled_by().is_some() || scope::check().is_err();
-        if !cancelled && !std::thread::panicking() {
+        let (shared, dialog) = (&self.ctx.shared, self.ctx.dialog);
+        let cut = std::thread::panicking() || scope::check().is_err() || self.ctx.is_cut();
+        // Whether its task goes on or fails is known when its poll is over.
+        if !cut && !self.stopped && !crate::context::leave_word(shared, dialog) {
             self.stop();
         }
     }

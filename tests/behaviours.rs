@@ -12,6 +12,8 @@ mod bad_input;
 mod cancel;
 #[path = "behaviours/children.rs"]
 mod children;
+#[path = "behaviours/ctx.rs"]
+mod ctx;
 #[path = "behaviours/errors.rs"]
 mod errors;
 #[path = "behaviours/harness.rs"]

@@ -24,6 +24,8 @@ pub struct RemoteError(Arc<Remote>);
 
 struct Remote {
     raw: Raw,
+    /// It answers our own cancel of that very task.
+    is_own: bool,
     /// Taken apart when somebody asks.
     parts: OnceLock<Parts>,
 }
@@ -38,7 +40,12 @@ struct Parts {
 
 impl RemoteError {
     pub(crate) fn new(raw: Raw) -> RemoteError {
-        RemoteError(Arc::new(Remote { raw, parts: OnceLock::new() }))
+        RemoteError(Arc::new(Remote { raw, is_own: false, parts: OnceLock::new() }))
+    }
+
+    /// The cancellation that we asked for.
+    pub(crate) fn own_cancel(raw: Raw) -> RemoteError {
+        RemoteError(Arc::new(Remote { raw, is_own: true, parts: OnceLock::new() }))
     }
 
     pub(crate) fn raw(&self) -> &Raw {
@@ -89,6 +96,13 @@ impl RemoteError {
     /// Who cancelled, when this is a cancellation.
     pub fn canceller(&self) -> Option<&Uid> {
         self.0.raw.canceller.as_ref()
+    }
+
+    /// Whether this is the cancellation that was asked for by
+    /// [`ParentContext::cancel`](crate::ParentContext::cancel) here, of that very task. The end of
+    /// its block absorbs it; see [`Absorb`](crate::Absorb) for a block that fails of it.
+    pub fn is_own_cancel(&self) -> bool {
+        self.0.is_own
     }
 
     /// Its members, when several errors happened there. [`Error::leaves`] looks into them too.

@@ -30,6 +30,9 @@ pub(crate) fn from_outcome(
     match outcome {
         Outcome::Returned(pld) => Ok(pld),
         Outcome::Errored { violation: Some(violation), .. } => Err(Error::Violation(violation)),
+        Outcome::Cancelled { error, by_us: true } => {
+            Err(Error::ContextCancelled(RemoteError::own_cancel(error)))
+        }
         Outcome::Errored { error, violation: None } | Outcome::Cancelled { error, .. } => {
             Err(from_raw(error))
         }

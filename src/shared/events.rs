@@ -109,13 +109,12 @@ impl Inner {
         let result = from_outcome(outcome, |end| failure(children, end));
         let Some(mailbox) = self.mailboxes.get_mut(&dialog) else { return };
         // The far task failed: the block is cancelled, at once or when those who wait have seen it.
-        let failed = result.is_err() && !absorbed;
+        let failed = result.is_err() && (!absorbed || mailbox.cancel_ends_block);
         let mut block = mailbox.scope.clone().filter(|_| failed);
         if mailbox.waiting > 0 {
             mailbox.then_cancel = block.take();
         }
-        mailbox.outcome = Some(result);
-        mailbox.absorbed = absorbed;
+        mailbox.end(result, absorbed);
         let wakers = mailbox.wakers.take();
         self.wake_later(wakers);
         self.after.cancelled.extend(block);

@@ -143,15 +143,30 @@ impl Actor {
         self.end_dialog(id, outcome);
     }
 
+    /// A return from the callee ends the caller's dialog: unless items of it were refused, as too
+    /// many came. It returned before it could hear of that, and it is no success.
+    pub(super) fn end_by_return(&mut self, id: DialogId, pld: bytes::Bytes) {
+        let refused = self.dialogs.get(id).filter(|dialog| dialog.rx.refusing);
+        let outcome = match refused.and_then(|dialog| self.overrun(dialog.conn)) {
+            Some(error) => Outcome::Errored { error, violation: None },
+            None => Outcome::Returned(pld),
+        };
+        self.end_dialog(id, outcome);
+    }
+
+    /// The report of a receiving end of ours that was full.
+    fn overrun(&self, conn: ConnId) -> Option<RemoteError> {
+        let peer = self.channels.get(conn)?.peer_uid()?.clone();
+        let mut error = plain_error(&self.uid, "StreamOverrun", "the stream's receiver is full");
+        error.sender = Some(peer);
+        Some(error)
+    }
+
     /// Our receiving end is full: the sender is told, by the base's rule.
     pub(super) fn report_overrun(&mut self, id: DialogId) {
         let Some(dialog) = self.dialogs.get(id) else { return };
         let (conn, cid, side) = (dialog.conn, dialog.cid.clone(), dialog.side);
-        let Some(peer) = self.channels.get(conn).and_then(|c| c.peer_uid()).cloned() else {
-            return;
-        };
-        let mut error = plain_error(&self.uid, "StreamOverrun", "the stream's receiver is full");
-        error.sender = Some(peer);
+        let Some(error) = self.overrun(conn) else { return };
         self.push(conn, &Msg::Error { cid: Some(cid), error: error.clone() });
         if side == Side::Callee {
             // For the caller that was the outcome; so it is for us.

@@ -10,7 +10,7 @@ use crate::dialog::table::{Kind, Phase as DialogPhase, Side};
 use crate::error::Violation;
 use crate::id::{Cid, ConnId, DialogId};
 use crate::msg::{AckOutcome, FuncType, Msg, RemoteError};
-use crate::output::{Chunk, DialogEvent, Event, Outcome, item_cost};
+use crate::output::{Chunk, DialogEvent, Event, item_cost};
 use crate::supervise::table::Fact;
 
 impl Actor {
@@ -189,7 +189,7 @@ impl Actor {
             Msg::Yields { count, plds, .. } => self.on_items(id, Chunk { count, plds }),
             Msg::Stop { sent, .. } => self.on_stop(id, sent),
             Msg::Credit { items, bytes, .. } => self.on_credit(id, items, bytes),
-            Msg::Return { pld, .. } => self.end_dialog(id, Outcome::Returned(pld)),
+            Msg::Return { pld, .. } => self.end_by_return(id, pld),
             Msg::Error { error, .. } => self.on_error(id, error),
             _ => {}
         }
@@ -245,7 +245,7 @@ impl Actor {
         }
         if dialog.func == FuncType::Stream && dialog.side == Side::Caller {
             self.tell(id, DialogEvent::Stopped);
-            return self.end_dialog(id, Outcome::Returned(Bytes::from_static(&[0xc0])));
+            return self.end_by_return(id, Bytes::from_static(&[0xc0]));
         }
         self.tell(id, DialogEvent::Stopped);
     }
