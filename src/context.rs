@@ -152,6 +152,14 @@ impl RawContext {
             || inner.core.cancelled_by(self.dialog).is_some()
     }
 
+    /// Where a block is cancelled because its context has failed, that failure is the better news.
+    pub(crate) fn or_failure<T>(&self, result: Result<T>) -> Result<T> {
+        match result {
+            Err(Error::Cancelled) => Err(self.remote_error().unwrap_or(Error::Cancelled)),
+            result => result,
+        }
+    }
+
     /// Whether this is the end that serves.
     pub fn is_callee(&self) -> bool {
         self.record.side == Side::Callee
@@ -200,11 +208,11 @@ impl RawContext {
 
     /// What the other end told how it ended. Kept: also after the block.
     async fn wait_for_outcome(&self) -> Result<bytes::Bytes> {
-        scope::check()?;
+        self.or_failure(scope::check())?;
         let _waiting = Waiting::on(self);
         match self.record.outcome() {
             Some(outcome) => outcome,
-            None => wait::outcome(&self.shared, self.dialog).await,
+            None => self.or_failure(wait::outcome(&self.shared, self.dialog).await),
         }
     }
 }
@@ -269,7 +277,7 @@ impl<S: Serialize, O: Serialize, I: DeserializeOwned> Context<S, O, I> {
     /// # Cancel safety
     /// Safe: it does not suspend.
     pub async fn open_stream_with(&self, policy: OverrunPolicy) -> Result<MsgStream<O, I>> {
-        scope::check()?;
+        self.raw.or_failure(scope::check())?;
         self.raw.open_stream(policy).await
     }
 
@@ -345,7 +353,7 @@ impl<E: ContextEndpoint> ParentContext<E> {
         &self,
         policy: OverrunPolicy,
     ) -> Result<MsgStream<E::FromParent, E::ToParent>> {
-        scope::check()?;
+        self.raw.or_failure(scope::check())?;
         self.raw.open_stream(policy).await
     }
 

@@ -168,15 +168,17 @@ impl<O: Serialize> SendHalf<O> {
     /// # Cancel safety
     /// Safe: a send that was dropped while it waited has sent nothing.
     pub async fn send(&mut self, item: O) -> Result<()> {
-        scope::check()?;
+        self.ctx.or_failure(scope::check())?;
         if self.queued {
-            scope::cancellable(poll_fn(|cx| self.poll_flush_queued(cx))).await?;
+            let flushed = scope::cancellable(poll_fn(|cx| self.poll_flush_queued(cx))).await;
+            self.ctx.or_failure(flushed)?;
         }
         self.encode(&item)?;
         if let Poll::Ready(result) = self.try_send(None) {
             return result;
         }
-        scope::cancellable(poll_fn(|cx| self.try_send(Some(cx)))).await
+        let sent = scope::cancellable(poll_fn(|cx| self.try_send(Some(cx)))).await;
+        self.ctx.or_failure(sent)
     }
 
     fn encode(&mut self, item: &O) -> Result<()> {
@@ -276,13 +278,14 @@ impl<I: DeserializeOwned> RecvHalf<I> {
     /// # Cancel safety
     /// Safe: an item that was not returned is not lost.
     pub async fn next(&mut self) -> Result<Option<I>> {
-        scope::check()?;
+        self.ctx.or_failure(scope::check())?;
         if let Some(item) = self.local.next() {
             return Ok(Some(payload::decode(&item)?));
         }
         let ctx = self.ctx.clone();
         let _waiting = Waiting::on(&ctx);
-        let item = scope::cancellable(poll_fn(|cx| self.poll_item(cx))).await?;
+        let item = scope::cancellable(poll_fn(|cx| self.poll_item(cx))).await;
+        let item = ctx.or_failure(item)?;
         item.map(|item| Ok(payload::decode(&item)?)).transpose()
     }
 

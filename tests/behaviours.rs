@@ -20,10 +20,16 @@ mod errors;
 mod harness;
 #[path = "behaviours/interrupt.rs"]
 mod interrupt;
+#[path = "behaviours/local.rs"]
+mod local;
 #[path = "behaviours/marks.rs"]
 mod marks;
 #[path = "behaviours/misuse.rs"]
 mod misuse;
+#[path = "behaviours/oob.rs"]
+mod oob;
+#[path = "behaviours/peer.rs"]
+mod peer;
 #[path = "behaviours/program.rs"]
 mod program;
 #[path = "behaviours/relay.rs"]
