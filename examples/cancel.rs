@@ -13,7 +13,7 @@ async fn sleeper(ctx: Context<(), (), ()>) -> Result<()> {
     // The cleanup runs whether the body succeeds, fails or is cancelled. A cancelled body is
     // dropped where it is suspended: no line of it after its `sleep` runs.
     let cleanup = async move {
-        let by = told.cancelled_by().map_or("nobody".to_owned(), |uid| uid.name.to_string());
+        let by = told.canceller().map_or("nobody".to_owned(), |uid| uid.name.to_string());
         println!("  sleeper: cancelled by {by}");
     };
     finally(sleep(FOREVER), cleanup).await

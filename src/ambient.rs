@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::task::{Context, Poll};
 
 use crate::error::{Error, Result};
@@ -18,6 +18,9 @@ thread_local! {
 
 /// `#[tractor::main]` runs this program: its signals are the tree's.
 static MAIN: AtomicBool = AtomicBool::new(false);
+
+/// See [`interrupted`]; 0 is none.
+static INTERRUPTED: AtomicI32 = AtomicI32::new(0);
 
 /// What a child of a test knows of the test.
 static TEST: OnceLock<TestChild> = OnceLock::new();
@@ -55,6 +58,16 @@ pub(crate) fn set_main() {
 /// Whether roots handle signals by default.
 pub(crate) fn signals() -> bool {
     MAIN.load(Ordering::Relaxed)
+}
+
+/// A signal has ended a root of this program.
+pub(crate) fn set_interrupted(signal: i32) {
+    INTERRUPTED.store(signal, Ordering::Relaxed);
+}
+
+/// The last signal that has ended a root of this program.
+pub(crate) fn interrupted() -> Option<i32> {
+    Some(INTERRUPTED.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
 }
 
 /// What roots are by default in the running code.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tractor_core::msg::codec;
 use tractor_core::{ChildId, Chunk, DialogId, NurseryId};
 
+use crate::context::Record;
 use crate::error::{ActorFailed, Error, Result};
 use crate::os;
 use crate::portal::Dialog;
@@ -28,11 +29,15 @@ pub(crate) struct Mailbox {
     pub(crate) stream_opened: bool,
     pub(crate) send_overrun: bool,
     pub(crate) cancel_acked: bool,
+    /// Our cancel came from outside of the block: it is to end the block, too.
+    pub(crate) cancel_ends_block: bool,
     pub(crate) outcome: Option<Result<Bytes>>,
     /// Whoever reads the stream was told of the failure in `outcome`.
     pub(crate) failure_read: bool,
     /// The cancellation in `outcome` is the one we asked for.
     pub(crate) absorbed: bool,
+    /// Of a context: what outlives this.
+    pub(crate) record: Option<Arc<Record>>,
     /// Tasks that wait right now on this context, and so will see its outcome.
     pub(crate) waiting: u32,
     /// Caller: the block, to be cancelled when the far task fails and nobody is waiting.
@@ -56,6 +61,15 @@ pub(crate) enum Acceptance {
 }
 
 impl Mailbox {
+    /// The outcome came.
+    pub(crate) fn end(&mut self, outcome: Result<Bytes>, absorbed: bool) {
+        if let Some(record) = &self.record {
+            record.set_outcome(outcome.clone(), absorbed);
+        }
+        self.outcome.get_or_insert(outcome);
+        self.absorbed = absorbed;
+    }
+
     /// No item is here: whether more can come. `Ready(Ok(false))`: none will.
     pub(crate) fn poll_end(&mut self, waker: &Waker) -> Poll<Result<bool>> {
         match &self.outcome {
@@ -172,8 +186,7 @@ impl ChildBox {
                 };
                 let (stdout_tail, stderr_tail) =
                     (tail(os::Process::stdout_tail), tail(os::Process::stderr_tail));
-                let failure = crate::error::ActorFailure { end, stdout_tail, stderr_tail };
-                ActorFailed(Arc::new(failure))
+                ActorFailed::new(end, stdout_tail, stderr_tail)
             })
             .clone()
     }

@@ -145,6 +145,7 @@ async fn set_up(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<()> {
         shared.scopes.raise_budget(Duration::from_millis(budget));
     }
     let modules = spec.enable_modules.iter().map(|(name, _)| name.as_str());
+    crate::error::check_registered()?;
     let table = Table::build(modules, &init::exposed())?;
     shared.use_table(table);
     shared.tree.get_or_init(|| TreeInfo {

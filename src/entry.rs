@@ -2,18 +2,19 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::{ambient, init, scope};
 
-/// Runs a program: as the child it was spawned as, or as itself.
+/// Runs a program: as the child it was spawned as, or as itself. One that a signal ended, and that
+/// fails because of it, exits with the code that a shell expects: 128 and the signal's number.
 ///
 /// # Panics
 /// When the executor is not compiled in.
 pub fn run_main<F: Future>(executor: &'static str, body: impl FnOnce() -> F) -> F::Output
 where
-    F::Output: 'static,
+    F::Output: Termination + 'static,
 {
     init::init();
     ambient::set_main();
@@ -21,17 +22,39 @@ where
         .unwrap_or_else(|| panic!("the executor `{executor}` needs the feature of that name"));
     let scopes = scope::Root::new(executor.clone(), scope::DEFAULT_BUDGET);
     let output = init::block_on(executor.as_ref(), scopes.run_all(body()));
-    if let Some(signal) = interrupted(&output) {
-        // What a shell expects of a program that a signal ended.
-        std::process::exit(128 + signal);
+    if let Some(known) = own_result(&output) {
+        return match known.and_then(Error::interrupted) {
+            Some(signal) => exit_interrupted(known, signal),
+            None => output,
+        };
     }
-    output
+    let Some(signal) = ambient::interrupted() else { return output };
+    // An error of another type does not tell what it is about: that it is the usual failure must
+    // do. What else a program has chosen is its own business.
+    match output.report() {
+        ExitCode::FAILURE => std::process::exit(128 + signal),
+        code => std::process::exit(number(code)),
+    }
 }
 
-/// The signal that ended the program, if its error says so. A program with an error type of its own
-/// decides itself.
-fn interrupted(output: &dyn Any) -> Option<i32> {
+/// How a program ends, where its type can be known: with an error of ours, or none.
+fn own_result(output: &dyn Any) -> Option<Option<&Error>> {
     let unit = output.downcast_ref::<Result<()>>().map(|result| result.as_ref().err());
     let code = output.downcast_ref::<Result<ExitCode>>().map(|result| result.as_ref().err());
-    unit.or(code)??.interrupted()
+    unit.or(code)
+}
+
+/// Exits as a shell expects it. That there was a signal is no news to who sent it; what else
+/// happened is.
+fn exit_interrupted(error: Option<&Error>, signal: i32) -> ! {
+    if let Some(error) = error.filter(|error| error.leaves().len() > 1) {
+        eprintln!("Error: {error:?}");
+    }
+    std::process::exit(128 + signal)
+}
+
+/// An exit code as a number: there is no other way to leave with one from here.
+fn number(code: ExitCode) -> i32 {
+    let found = (0..=u8::MAX).find(|number| ExitCode::from(*number) == code);
+    found.map_or(1, i32::from)
 }

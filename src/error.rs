@@ -5,16 +5,30 @@
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use tractor_core as core;
+pub use tractor_core::Signal;
+use tractor_core::Uid;
 pub use tractor_core::supervise::{ChildPhase, ExitStatus};
-use tractor_core::{Text, Uid};
 
+mod failed;
+mod registry;
+mod remote;
 mod wire;
 
+pub use failed::ActorFailed;
+pub use registry::{WireError, reg_error};
+pub use remote::{RemoteCause, RemoteError};
+
+#[doc(hidden)]
+pub use registry::ErrorType;
+
+pub(crate) use registry::check as check_registered;
+use wire::from_raw;
 pub(crate) use wire::{from_outcome, to_wire};
 
 /// The result of everything here.
@@ -101,70 +115,6 @@ impl fmt::Display for Misuse {
     }
 }
 
-/// What a remote task failed of, and the way the news took.
-#[derive(Clone)]
-pub struct RemoteError(pub(crate) Arc<core::msg::RemoteError>);
-
-impl RemoteError {
-    /// The error's type where it happened.
-    pub fn type_name(&self) -> &str {
-        self.0.src_type.as_str()
-    }
-
-    /// Its type as it arrived: another than [`type_name`](Self::type_name) once it was relayed.
-    pub fn boxed_type_name(&self) -> &str {
-        self.0.boxed_type.as_str()
-    }
-
-    /// Its own text.
-    pub fn message(&self) -> &str {
-        self.0.message.as_ref().map_or("", Text::as_str)
-    }
-
-    /// The backtrace or report from where it happened. Empty without `RUST_BACKTRACE`.
-    pub fn traceback(&self) -> &str {
-        self.0.traceback.as_str()
-    }
-
-    /// The actor where it happened.
-    pub fn source_actor(&self) -> &Uid {
-        &self.0.src
-    }
-
-    /// Every actor that sent it on, the source first.
-    pub fn relay_path(&self) -> &[Uid] {
-        &self.0.relay_path
-    }
-
-    /// Who cancelled, when this is a cancellation.
-    pub fn canceller(&self) -> Option<&Uid> {
-        self.0.canceller.as_ref()
-    }
-}
-
-impl fmt::Display for RemoteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in {}", self.type_name(), self.0.src)?;
-        if !self.message().is_empty() {
-            write!(f, ": {}", self.message())?;
-        }
-        if self.0.relay_path.len() > 1 {
-            f.write_str(" (relayed by")?;
-            for uid in &self.0.relay_path[1..] {
-                write!(f, " {uid}")?;
-            }
-            f.write_str(")")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for RemoteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// A payload of another type than was expected.
 #[derive(Clone, Debug)]
 pub struct MsgTypeError {
@@ -172,87 +122,6 @@ pub struct MsgTypeError {
     pub message: String,
     /// The peer's report, when the peer found it.
     pub remote: Option<RemoteError>,
-}
-
-/// How a child process failed.
-#[derive(Clone)]
-pub struct ActorFailed(pub(crate) Arc<ActorFailure>);
-
-pub(crate) struct ActorFailure {
-    pub(crate) end: core::supervise::ChildEnd,
-    pub(crate) stdout_tail: String,
-    pub(crate) stderr_tail: String,
-}
-
-impl ActorFailed {
-    /// The child's name.
-    pub fn name(&self) -> &str {
-        self.0.end.uid.name.as_str()
-    }
-
-    /// Who it was.
-    pub fn uid(&self) -> &Uid {
-        &self.0.end.uid
-    }
-
-    /// Its process id; `None` when it never had one.
-    pub fn pid(&self) -> Option<u32> {
-        self.0.end.pid
-    }
-
-    /// How far it had come.
-    pub fn phase(&self) -> ChildPhase {
-        self.0.end.phase
-    }
-
-    /// How its process ended; `None` when there never was one.
-    pub fn status(&self) -> Option<ExitStatus> {
-        self.0.end.status
-    }
-
-    /// The last of what it wrote to stderr, when that is captured.
-    pub fn stderr_tail(&self) -> &str {
-        &self.0.stderr_tail
-    }
-
-    /// The last of what it wrote to stdout, when that is captured.
-    pub fn stdout_tail(&self) -> &str {
-        &self.0.stdout_tail
-    }
-
-    /// What it reported itself, or why it could not be made.
-    pub fn error(&self) -> Option<RemoteError> {
-        self.0.end.error.as_ref().map(|e| RemoteError(Arc::new((**e).clone())))
-    }
-}
-
-impl fmt::Display for ActorFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "actor {} failed while {}", self.0.end.uid, self.phase())?;
-        if let Some(pid) = self.pid() {
-            write!(f, " (pid {pid})")?;
-        }
-        if let Some(status) = self.status() {
-            write!(f, ": {status}")?;
-        }
-        if let Some(error) = &self.0.end.error {
-            write!(f, ": {}", error.message.as_ref().map_or("", Text::as_str))?;
-        }
-        let tail = self.stderr_tail().trim_end();
-        if !tail.is_empty() {
-            write!(f, "\n  last of its stderr:")?;
-            for line in tail.lines().rev().take(12).collect::<Vec<_>>().into_iter().rev() {
-                write!(f, "\n  | {}", line.escape_debug())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for ActorFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }
 
 /// A caught panic.
@@ -337,11 +206,43 @@ impl Error {
         })
     }
 
-    /// The errors in it: itself, or the members of the group.
+    /// The errors in it: itself, or the members of the group, also of one that comes from another
+    /// actor, in the order they came.
     pub fn leaves(&self) -> Vec<&Error> {
+        let mut leaves = Vec::new();
+        self.push_leaves(&mut leaves);
+        leaves
+    }
+
+    fn push_leaves<'a>(&'a self, leaves: &mut Vec<&'a Error>) {
         match self {
-            Error::Group(group) => group.errors().flat_map(Error::leaves).collect(),
-            error => vec![error],
+            Error::Group(group) => group.errors().for_each(|error| error.push_leaves(leaves)),
+            Error::Remote(e) if !e.errors().is_empty() => {
+                e.errors().iter().for_each(|error| error.push_leaves(leaves));
+            }
+            error => leaves.push(error),
+        }
+    }
+
+    /// The program's own error in it, of a type that is registered with
+    /// [`reg_error!`](crate::reg_error): be it that a task elsewhere failed of it, or that it never
+    /// left this process. Of several the first. See [`RemoteError::downcast`].
+    pub fn downcast<E: WireError>(&self) -> Option<E> {
+        self.leaves().into_iter().find_map(|leaf| match leaf {
+            Error::User(own) => registry::copied(own.get().downcast_ref::<E>()?),
+            Error::ActorFailed(failed) => failed.error()?.downcast(),
+            other => other.remote()?.downcast(),
+        })
+    }
+
+    /// What caused it, below what its text says already.
+    fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::User(e) => e.get().source(),
+            Error::Io(e) => e.source(),
+            Error::Violation(e) => e.source(),
+            Error::Group(_) => None,
+            error => error.source(),
         }
     }
 
@@ -387,15 +288,15 @@ impl Error {
             (Error::PeerLost { peer: a }, Error::PeerLost { peer: b }) => a == b,
             (Error::Violation(a), Error::Violation(b)) => a == b,
             (a, b) => match (a.remote(), b.remote()) {
-                (Some(a), Some(b)) => Arc::ptr_eq(&a.0, &b.0),
+                (Some(a), Some(b)) => a.is_same(b),
                 _ => false,
             },
         }
     }
 
-    /// Whether it is the end of an actor that was asked to end.
+    /// Whether it is the end of an actor that was asked to end, and did not fail.
     pub(crate) fn is_of_asked_actor(&self) -> bool {
-        matches!(self, Error::ActorFailed(failed) if failed.0.end.asked)
+        matches!(self, Error::ActorFailed(failed) if failed.was_asked() && !failed.is_failure())
     }
 
     pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Error {
@@ -431,7 +332,7 @@ impl fmt::Display for Error {
             }
             Error::Group(group) => {
                 write!(f, "{} errors:", group.errors().count())?;
-                group.errors().try_for_each(|e| write!(f, "\n- {e}"))
+                group.errors().try_for_each(|e| write!(f, "\n- {}", indented(&e.to_string())))
             }
             Error::User(e) => write!(f, "{}", e.error),
             Error::Io(e) => write!(f, "{e}"),
@@ -439,13 +340,30 @@ impl fmt::Display for Error {
     }
 }
 
-/// Like `Display`, because `main` prints its error so; with the type's name in front.
+/// Of a list's entry the lines after the first, moved in below it.
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n  ")
+}
+
+/// Like `Display`, because `main` prints its error so; with the type's name in front, and what
+/// caused it below.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::User(e) => write!(f, "{}: {self}", e.type_name()),
-            _ => write!(f, "{self}"),
+            Error::Group(group) => {
+                write!(f, "{} errors:", group.errors().count())?;
+                let mut errors = group.errors();
+                return errors.try_for_each(|e| write!(f, "\n- {}", indented(&format!("{e:?}"))));
+            }
+            Error::User(e) => write!(f, "{}: {self}", e.type_name())?,
+            _ => write!(f, "{self}")?,
         }
+        let mut cause = self.cause();
+        while let Some(error) = cause {
+            write!(f, "\n  caused by: {}", indented(&error.to_string()))?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 
@@ -456,6 +374,10 @@ impl std::error::Error for Error {
             Error::Io(e) => Some(&**e),
             Error::Violation(e) => Some(e),
             Error::Group(group) => Some(group.primary()),
+            Error::Remote(e) | Error::ContextCancelled(e) | Error::ModuleNotExposed(e) => {
+                e.source()
+            }
+            Error::ActorFailed(e) => e.source(),
             _ => None,
         }
     }
@@ -582,5 +504,42 @@ impl<T, E: Into<BoxError>> Raise<T> for std::result::Result<T, E> {
     #[track_caller]
     fn raise(self) -> Result<T> {
         self.map_err(|e| Error::from(e.into()))
+    }
+}
+
+/// Absorbs the cancellation that was asked for here, where there is a block without a value.
+pub trait Absorb<T> {
+    /// A block that cancels its far task by
+    /// [`ctx.cancel()`](crate::ParentContext::cancel) and goes on has its value. One that then
+    /// fails of the cancellation, as `stream.recv().await?` does, or that was cancelled from
+    /// outside of it, has none: this makes an `Option` of that.
+    ///
+    /// ```
+    /// # async fn doc(child: tractor::Portal) -> tractor::Result<()> {
+    /// # #[tractor::context]
+    /// # async fn count(ctx: tractor::Context<(), u32, ()>) -> tractor::Result<()> { Ok(()) }
+    /// use tractor::Absorb as _;
+    /// let last: Option<u32> = child
+    ///     .open_context(count {}, async |ctx, ()| {
+    ///         let mut stream = ctx.open_stream().await?;
+    ///         ctx.cancel().await?;
+    ///         stream.recv().await // the cancellation, sooner or later
+    ///     })
+    ///     .await
+    ///     .absorb()?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Any other error.
+    fn absorb(self) -> Result<Option<T>>;
+}
+
+impl<T> Absorb<T> for Result<T> {
+    fn absorb(self) -> Result<Option<T>> {
+        match self {
+            Err(Error::ContextCancelled(error)) if error.is_own_cancel() => Ok(None),
+            result => result.map(Some),
+        }
     }
 }

@@ -15,16 +15,18 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use futures_core::Stream;
 use serde::Serialize;
+use tractor_core::dialog::table::Side;
 use tractor_core::error::Misuse;
 use tractor_core::msg::FuncType;
 use tractor_core::{Call, OverrunPolicy};
 
 use crate::boxes::Acceptance;
-use crate::context::RawContext;
+use crate::context::{RawContext, Record};
 use crate::endpoint::StreamEndpoint;
 use crate::error::{BoxError, Error, Result};
 use crate::payload;
@@ -81,16 +83,22 @@ impl Portal {
         let (ns, func) = (E::PATH.ns, E::PATH.name);
         let call = Call { func_type: FuncType::Stream, ns, func, kwargs: &kwargs };
         // The block has no scope in the mailbox: a failure does not cancel it but waits to be read.
+        let mut record = None;
         let dialog = self.start_with(&call, |inner, id| {
-            inner.mailbox(id).acceptance = Acceptance::Awaited;
+            let made = Arc::new(Record::new(inner, id, Side::Caller, &self.uid));
+            record = Some(made.clone());
+            let mailbox = inner.mailbox(id);
+            (mailbox.acceptance, mailbox.record) = (Acceptance::Awaited, Some(made));
         })?;
-        let raw = RawContext::caller(self.shared.clone(), dialog.id);
+        let record = record.expect("made when the dialog was");
+        let raw = RawContext::caller(self.shared.clone(), dialog.id, record.clone());
         let task = async {
             accepted(&dialog).await?;
             body(open(raw, policy)?).await
         };
         let block = CancelScope::new();
-        scope::guarded(&block, task, |ended| leave(&dialog, ended), Error::is_news).await
+        let leave = |ended| leave(&dialog, &block, &record, ended);
+        scope::guarded(&block, task, leave, Error::is_news).await
     }
 }
 
@@ -120,13 +128,18 @@ fn open<I>(raw: RawContext, policy: OverrunPolicy) -> Result<RecvHalf<I>> {
 }
 
 /// Leaves a generator's block: nobody reads any more, so it is cancelled if it has not ended.
-async fn leave<T>(dialog: &Dialog, ended: Ended<Result<T>>) -> Result<T> {
+async fn leave<T>(
+    dialog: &Dialog,
+    block: &CancelScope,
+    record: &Record,
+    ended: Ended<Result<T>>,
+) -> Result<T> {
     portal::cancel(dialog);
     let failure_read = dialog.shared.lock().mailbox(dialog.id).failure_read;
     match ended {
         // The block knows of the failure, and has made something of it.
         Ended::Value(Ok(value)) if failure_read => Ok(value),
-        ended => portal::leave(dialog, ended).await,
+        ended => portal::leave(dialog, block, record, ended).await,
     }
 }
 

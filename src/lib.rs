@@ -73,7 +73,9 @@ pub use cluster::{Cluster, Portals, gather_contexts, open_actor_cluster};
 pub use context::{Context, ParentContext, current_ctx};
 pub use discovery::{find_actor, get_registry, query_actor, wait_for_actor};
 pub use endpoint::{Exposed, Module};
-pub use error::{ActorFailed, BoxError, Error, Raise, RemoteError, Result};
+pub use error::{
+    Absorb, ActorFailed, BoxError, Error, Raise, RemoteError, Result, WireError, reg_error,
+};
 pub use init::{init, init_exposing, init_with};
 pub use nursery::{ActorBuilder, ActorNursery, RunHandle, Stdio, open_nursery};
 pub use portal::Portal;
@@ -126,7 +128,7 @@ pub mod __private {
         Rpc, StreamEndpoint,
     };
     pub use crate::entry::run_main;
-    pub use crate::error::BoxError;
+    pub use crate::error::{BoxError, ErrorType};
     pub use crate::generator::forward;
     pub use crate::stream::SendHalf;
     pub use crate::testing::{TestSpec, run_test};

@@ -8,10 +8,11 @@ use std::task::Poll;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tractor_core::dialog::table::Side;
 use tractor_core::msg::FuncType;
 use tractor_core::{Call, ChildId, ConnId, DialogId, Uid};
 
-use crate::context::{ParentContext, RawContext};
+use crate::context::{self, ParentContext, RawContext, Record};
 use crate::endpoint::{ContextEndpoint, Rpc};
 use crate::error::{Error, Result};
 use crate::payload;
@@ -134,7 +135,7 @@ impl Portal {
         let inner = self.shared.lock();
         let child = self.child.and_then(|id| inner.children.get(&id));
         match child.and_then(|c| c.failure.clone()) {
-            Some(failure) if failure.0.end.failed => Error::ActorFailed(failure),
+            Some(failure) if failure.is_failure() => Error::ActorFailed(failure),
             _ => Error::PeerLost { peer: self.uid.clone() },
         }
     }
@@ -143,12 +144,15 @@ impl Portal {
     /// `started`. Ends when both have: the far task is waited for, always.
     ///
     /// When `body` fails or is cancelled, the far task is cancelled and waited for first. When the
-    /// far task fails, `body` is cancelled and the error is raised here. A cancellation that
-    /// `body` asked for by `ctx.cancel()` is absorbed.
+    /// far task fails, `body` is cancelled and the error is raised here. A cancellation that was
+    /// asked for by `ctx.cancel()` is absorbed: the value of `body` stands. When `body` has none,
+    /// because it fails of that cancellation itself, it is returned:
+    /// [`absorb`](crate::Absorb::absorb) makes an `Option` of it.
     ///
     /// # Errors
     /// Those of `body`, and of the far task as [`run`](Self::run) has them;
-    /// [`Error::ContextCancelled`] when somebody else cancelled it.
+    /// [`Error::ContextCancelled`] when somebody else cancelled it; [`Error::Misuse`] when the
+    /// portal leads to this very actor.
     ///
     /// # Cancel safety
     /// Dropped by a foreign future, it cancels the far task, which the runtime waits for.
@@ -159,18 +163,31 @@ impl Portal {
         Fut: Future<Output = Result<T>> + Send,
     {
         scope::check()?;
+        if self.uid == self.shared.uid {
+            let text = "a context links two actors, and this portal leads to its own actor";
+            return Err(Error::config(text));
+        }
         let kwargs = encode(&endpoint)?;
         let (ns, func) = (E::PATH.ns, E::PATH.name);
         let call = Call { func_type: FuncType::Context, ns, func, kwargs: &kwargs };
         let block = CancelScope::new();
         let scope = block.clone();
-        let dialog = self.start_with(&call, |inner, id| inner.mailbox(id).scope = Some(scope))?;
-        let raw = RawContext::caller(self.shared.clone(), dialog.id);
+        let mut record = None;
+        let dialog = self.start_with(&call, |inner, id| {
+            let made = Arc::new(Record::new(inner, id, Side::Caller, &self.uid));
+            record = Some(made.clone());
+            let mailbox = inner.mailbox(id);
+            (mailbox.scope, mailbox.record) = (Some(scope), Some(made));
+        })?;
+        let record = record.expect("made when the dialog was");
+        let raw = RawContext::caller(self.shared.clone(), dialog.id, record.clone());
         let task = async {
             let first = started(&dialog).await?;
             body(ParentContext::new(raw), payload::decode(&first)?).await
         };
-        scope::guarded(&block, task, |ended| leave(&dialog, ended), Error::is_news).await
+        let task = context::around(self.shared.clone(), dialog.id, Box::pin(task));
+        let leave = |ended| leave(&dialog, &block, &record, ended);
+        scope::guarded(&block, task, leave, Error::is_news).await
     }
 
     /// Asks the actor to end, as a whole, and waits until it answered, is gone, or took too
@@ -295,16 +312,23 @@ async fn started(dialog: &Dialog) -> Result<Bytes> {
 }
 
 /// Leaves a context's block: sees to it that the far task ends, and joins both ends' results.
-pub(crate) async fn leave<T>(dialog: &Dialog, ended: Ended<Result<T>>) -> Result<T> {
+pub(crate) async fn leave<T>(
+    dialog: &Dialog,
+    block: &CancelScope,
+    record: &Record,
+    ended: Ended<Result<T>>,
+) -> Result<T> {
     let body = match ended {
         Ended::Value(result) => result,
         Ended::Panicked(payload) => Err(Error::from_panic(payload)),
         Ended::Cancelled { .. } => Err(Error::Cancelled),
     };
-    if body.is_err() {
+    if let Err(error) = &body {
+        record.set_local_error(error);
+        record.set_cancel_called();
         cancel(dialog);
     }
-    let (outcome, absorbed) = far_end(dialog).await;
+    let (outcome, absorbed) = far_end(dialog, record).await;
     match (body, outcome) {
         (Ok(value), Ok(_)) => Ok(value),
         (Ok(value), Err(_)) if absorbed => Ok(value),
@@ -316,7 +340,7 @@ pub(crate) async fn leave<T>(dialog: &Dialog, ended: Ended<Result<T>>) -> Result
             Err(Error::Cancelled)
         }
         // The block was cancelled because of this, or never saw it.
-        (Err(Error::Cancelled), Err(error)) if !absorbed => Err(error),
+        (Err(Error::Cancelled), Err(error)) if !absorbed || block.cancel_called() => Err(error),
         (Err(error), Err(other)) if !absorbed && !matches!(other, Error::ContextCancelled(_)) => {
             Err(Error::join(vec![error, other]).unwrap_or(Error::Cancelled))
         }
@@ -331,7 +355,7 @@ pub(crate) fn cancel(dialog: &Dialog) {
 
 /// Waits for the far task, also when cancelled meanwhile: then it is cancelled too. Bounded by the
 /// core's teardown budget.
-async fn far_end(dialog: &Dialog) -> (Result<Bytes>, bool) {
+async fn far_end(dialog: &Dialog, record: &Record) -> (Result<Bytes>, bool) {
     let mut asked = false;
     loop {
         let ended = wait_shielded(&dialog.shared, |inner, waker| {
@@ -350,6 +374,7 @@ async fn far_end(dialog: &Dialog) -> (Result<Bytes>, bool) {
             Some(ended) => return ended,
             None => {
                 asked = true;
+                record.set_cancel_called();
                 cancel(dialog);
             }
         }

@@ -292,6 +292,7 @@ fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, os::TreeDir)> {
         mute_children: config.mute_children,
     };
     let transports = transports();
+    crate::error::check_registered()?;
     let table = Table::build(config.modules.iter().map(Module::name), &config.exposed)?;
     let scopes = scope::current_root();
     let shared = Shared::new(Parts { config: core, executor, transports, scopes, settings });
@@ -372,6 +373,7 @@ async fn leave<T>(owner: Owner, ended: Ended<Result<T>>) -> Result<T> {
     os::flush_tee(Duration::from_millis(100));
     match why {
         Some(EndReason::Interrupted { signal }) => {
+            ambient::set_interrupted(signal);
             let mut errors = vec![Error::Interrupted { signal }];
             errors.extend(body.err());
             Err(Error::join(errors).unwrap_or(Error::Cancelled))

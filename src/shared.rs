@@ -285,7 +285,7 @@ impl Shared {
             wakers.extend(nursery.wakers.take());
         }
         for mailbox in inner.mailboxes.values_mut() {
-            mailbox.outcome.get_or_insert(Err(crate::error::Error::Cancelled));
+            mailbox.end(Err(crate::error::Error::Cancelled), mailbox.absorbed);
             wakers.extend(mailbox.wakers.take());
         }
         let children = inner.children.drain().map(|(_, child)| child).collect::<Vec<_>>();

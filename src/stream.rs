@@ -247,22 +247,25 @@ impl<O: Serialize> SendHalf<O> {
     /// Sends an item; waits while the receiver's window is full.
     ///
     /// # Errors
-    /// The context's outcome when it has failed; [`Error::Overrun`] when the peer never opened its
-    /// stream; [`Error::Misuse`] after [`stop`](Self::stop), or when the item is too large for a
-    /// frame; [`Error::MsgType`] when it can't be encoded; [`Error::Cancelled`].
+    /// The context's outcome when it has failed; [`Error::EndOfStream`] when the far task has
+    /// returned; [`Error::Overrun`] when the peer never opened its stream; [`Error::Misuse`] after
+    /// [`stop`](Self::stop), or when the item is too large for a frame; [`Error::MsgType`] when it
+    /// can't be encoded; [`Error::Cancelled`].
     ///
     /// # Cancel safety
     /// Safe: a send that was dropped while it waited has sent nothing.
     pub async fn send(&mut self, item: O) -> Result<()> {
-        scope::check()?;
+        self.ctx.or_failure(scope::check())?;
         if self.queued {
-            scope::cancellable(poll_fn(|cx| self.poll_flush_queued(cx))).await?;
+            let flushed = scope::cancellable(poll_fn(|cx| self.poll_flush_queued(cx))).await;
+            self.ctx.or_failure(flushed)?;
         }
         self.encode(&item)?;
         if let Poll::Ready(result) = self.try_send(None) {
             return result;
         }
-        scope::cancellable(poll_fn(|cx| self.try_send(Some(cx)))).await
+        let sent = scope::cancellable(poll_fn(|cx| self.try_send(Some(cx)))).await;
+        self.ctx.or_failure(sent)
     }
 
     fn encode(&mut self, item: &O) -> Result<()> {
@@ -319,6 +322,8 @@ fn why_not(inner: &Inner, dialog: tractor_core::DialogId, misuse: Misuse) -> Err
     let mailbox = inner.mailboxes.get(&dialog);
     match mailbox.and_then(|m| m.outcome.clone()) {
         Some(Err(error)) => error,
+        // The far task has returned: whether it did so before or after the item is chance.
+        Some(Ok(_)) => Error::EndOfStream,
         _ if mailbox.is_some_and(|m| m.send_overrun) => Error::Overrun,
         _ => misuse.into(),
     }
@@ -326,8 +331,10 @@ fn why_not(inner: &Inner, dialog: tractor_core::DialogId, misuse: Misuse) -> Err
 
 impl<O> Drop for SendHalf<O> {
     fn drop(&mut self) {
-        let cancelled = self.ctx.cancelled_by().is_some() || scope::check().is_err();
-        if !cancelled && !std::thread::panicking() {
+        let (shared, dialog) = (&self.ctx.shared, self.ctx.dialog);
+        let cut = std::thread::panicking() || scope::check().is_err() || self.ctx.is_cut();
+        // Whether its task goes on or fails is known when its poll is over.
+        if !cut && !self.stopped && !crate::context::leave_word(shared, dialog) {
             self.stop();
         }
     }
@@ -460,12 +467,13 @@ impl<I: DeserializeOwned> RecvHalf<I> {
     /// # Cancel safety
     /// Safe: an item that was not returned is not lost.
     pub async fn next(&mut self) -> Result<Option<I>> {
-        scope::check()?;
+        self.ctx.or_failure(scope::check())?;
         if let Some(item) = self.source.ready() {
             return Ok(Some(payload::decode(&item?)?));
         }
         let source = &mut self.source;
-        let item = receive(&self.ctx, |cx| source.poll(cx)).await?;
+        let item = receive(&self.ctx, |cx| source.poll(cx)).await;
+        let item = self.ctx.or_failure(item)?;
         item.map(|item| Ok(payload::decode(&item)?)).transpose()
     }
 }

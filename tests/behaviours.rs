@@ -20,6 +20,8 @@ mod cancel;
 mod children;
 #[path = "behaviours/cluster.rs"]
 mod cluster;
+#[path = "behaviours/ctx.rs"]
+mod ctx;
 #[path = "behaviours/errors.rs"]
 mod errors;
 #[path = "behaviours/generators.rs"]
@@ -30,12 +32,20 @@ mod harness;
 mod interrupt;
 #[path = "behaviours/legacy.rs"]
 mod legacy;
+#[path = "behaviours/local.rs"]
+mod local;
 #[path = "behaviours/marks.rs"]
 mod marks;
 #[path = "behaviours/misuse.rs"]
 mod misuse;
+#[path = "behaviours/oob.rs"]
+mod oob;
+#[path = "behaviours/peer.rs"]
+mod peer;
 #[path = "behaviours/program.rs"]
 mod program;
+#[path = "behaviours/relay.rs"]
+mod relay;
 #[path = "behaviours/rpc.rs"]
 mod rpc;
 #[path = "behaviours/run.rs"]

@@ -39,7 +39,7 @@ mod endings;
 mod receive;
 mod requests;
 
-pub use dialogs::{Call, StreamStats};
+pub use dialogs::{Call, Progress, StreamStats};
 pub use endings::relayed;
 
 /// A fact from the world.

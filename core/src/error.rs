@@ -189,6 +189,8 @@ pub enum Misuse {
     StreamBeforeStarted,
     /// One stream per context: it was opened before.
     SecondStream,
+    /// We have cancelled the far task: its outcome is all that still comes.
+    AfterCancel,
     /// The stream is not open, or was stopped.
     StreamClosed,
     /// This side of the dialog can't do that.
@@ -217,6 +219,7 @@ impl fmt::Display for Misuse {
             Misuse::StartedTwice => "`started` may be called only once",
             Misuse::StreamBeforeStarted => "call `started` before `open_stream`",
             Misuse::SecondStream => "a context has one stream, and it was opened before",
+            Misuse::AfterCancel => "the context was cancelled from here",
             Misuse::StreamClosed => "the stream is closed",
             Misuse::WrongSide => "this side of the dialog can't do that",
             Misuse::NurseryClosed => "the nursery takes no more children",

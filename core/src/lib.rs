@@ -56,7 +56,7 @@ pub mod supervise;
 mod time;
 pub mod wire;
 
-pub use actor::{Actor, Call, Census, Input, Life, StreamStats, Timer, relayed};
+pub use actor::{Actor, Call, Census, Input, Life, Progress, StreamStats, Timer, relayed};
 pub use addr::{Address, AddressError};
 pub use config::{CancelPolicy, Config, ITEM_COST_MIN};
 pub use dialog::flow::OverrunPolicy;

@@ -9,6 +9,7 @@ use crate::addr::Address;
 use crate::id::{Cid, Text, Uid};
 
 pub mod codec;
+pub(crate) mod fit;
 
 /// What a peer can do beyond the base protocol: one bit each, used only when both sides have it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -228,8 +229,22 @@ pub struct RemoteError {
     pub bad_msg: Option<Bytes>,
     /// The offending message as a plain map: raw.
     pub bad_msg_as_dict: Option<Bytes>,
-    /// The error's own data, raw, for a type registered on both sides.
+    /// What it carries along for programs, raw: an [`ErrorData`], as a rule.
     pub data: Option<Bytes>,
+}
+
+/// What an error carries along for the program that receives it, beside its texts: the content of
+/// [`RemoteError::data`] (`docs/protocol.md` §3.5). Every part may be absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorData {
+    /// The full path of the error's type, when its `value` is here.
+    pub type_path: Option<Text>,
+    /// The error itself, encoded by the program that raised it: raw.
+    pub value: Option<Bytes>,
+    /// The texts of what caused it, the nearest first.
+    pub causes: Vec<Text>,
+    /// The members, when it is a group.
+    pub errors: Vec<RemoteError>,
 }
 
 /// One message.

@@ -10,7 +10,8 @@
 //! P2  A child is reported once, after its process ended *and* its link was read to the end, or
 //!     the slack between the two is over.                                        (§7.4)
 //! P3  A child that nobody asked to end has failed, unless it exited with code 0 and, where it
-//!     has the word, said goodbye.                                               (§7.4)
+//!     has the word, said goodbye. One that was asked has failed when it crashed meanwhile: with a
+//!     code other than 0, or by a signal that neither we sent nor asks to end.   (§7.4)
 //! P4  The ladder of each child runs by itself: siblings escalate in parallel, within one budget.
 
 use alloc::boxed::Box;
@@ -20,6 +21,7 @@ use core::time::Duration;
 
 use crate::id::{ChildId, ConnId, DialogId, NurseryId, Uid};
 use crate::msg::{RemoteError, SpawnSpec, Token};
+use crate::output::Signal;
 
 pub mod table;
 
@@ -82,6 +84,8 @@ pub struct ChildEnd {
     pub status: Option<ExitStatus>,
     /// Whether it was asked to end.
     pub asked: bool,
+    /// The strongest signal that it was sent, when asking was not enough.
+    pub forced: Option<Signal>,
     /// Whether that counts as a failure of its nursery.
     pub failed: bool,
     /// What its runtime reported, or why it could not be made.
@@ -128,6 +132,8 @@ pub(crate) struct Child {
     pub(crate) lived_until: ChildPhase,
     pub(crate) pid: Option<u32>,
     pub(crate) asked: bool,
+    /// The last signal of the ladder that was sent to it.
+    pub(crate) forced: Option<Signal>,
     /// The one task it was made for: it ends with it.
     pub(crate) main: Option<DialogId>,
     pub(crate) status: Option<ExitStatus>,
@@ -151,6 +157,7 @@ impl Child {
             lived_until: ChildPhase::Spawning,
             pid: None,
             asked: false,
+            forced: None,
             main: None,
             status: None,
             link_lost: false,
@@ -192,9 +199,32 @@ impl Child {
             phase: self.lived_until,
             status: self.status.or(self.pid.map(|_| ExitStatus::Unknown)),
             asked: self.asked,
-            failed: !(self.asked || graceful),
+            forced: self.forced,
+            failed: if self.asked { self.crashed() } else { !graceful },
             error: self.error.clone(),
         }
+    }
+}
+
+/// The numbers that these have everywhere.
+const SIGKILL: i32 = 9;
+/// SIGHUP, SIGINT and SIGTERM ask a process to end, whoever sends them: a service manager sends one
+/// to all processes of a tree at once.
+const ASKING: [i32; 3] = [1, 2, 15];
+
+impl Child {
+    /// Whether it ended badly and that was nobody's wish (P3). What exit code a base child has when
+    /// it is asked to end is its own business; and who lingers after the goodbye kills itself.
+    fn crashed(&self) -> bool {
+        let bad = match self.status {
+            Some(ExitStatus::Signal(signal)) => {
+                let by_itself = self.said_goodbye && signal == SIGKILL;
+                !by_itself && !ASKING.contains(&signal)
+            }
+            Some(ExitStatus::Code(code)) => code != 0 && !self.is_base,
+            Some(ExitStatus::Unknown) | None => false,
+        };
+        bad && self.forced.is_none()
     }
 }
 

@@ -9,7 +9,7 @@ use common::unhex;
 use rmpv::Value;
 use tractor_core::error::DecodeError;
 use tractor_core::msg::codec::{self, RuntimeVars};
-use tractor_core::msg::{AckOutcome, Features, Msg, RemoteError, Request, Start};
+use tractor_core::msg::{AckOutcome, ErrorData, Features, Msg, RemoteError, Request, Start};
 use tractor_core::{Cid, Uid};
 
 /// What is left of a message when no extension is on.
@@ -269,4 +269,62 @@ fn the_registry_comes_back() {
     assert_eq!(entries, [(dotted, some), (other, none)]);
     let error = Err(DecodeError::WrongType { field: "registry" });
     assert_eq!(codec::decode_registry(&raw("81 a1 78 90")), error);
+}
+
+#[test]
+fn data_of_an_error_comes_back() {
+    let member = |n: u8| RemoteError {
+        message: Some(text(&format!("member {n}"))),
+        data: Some(raw("81 a1 78 01")),
+        ..common::samples::plain_error()
+    };
+    let full = ErrorData {
+        type_path: Some(text("shop::OutOfCheese")),
+        value: Some(raw("81 a4 6b696e64 a4 62726965")),
+        causes: vec![text("no delivery"), text("strike")],
+        errors: vec![member(1), member(2)],
+    };
+    let parts = [
+        ErrorData::default(),
+        ErrorData { causes: vec![], errors: vec![], ..full.clone() },
+        ErrorData { causes: full.causes.clone(), ..ErrorData::default() },
+        ErrorData { errors: full.errors.clone(), ..ErrorData::default() },
+        full,
+    ];
+    for data in parts {
+        let mut out = Vec::new();
+        data.encode(&mut out);
+        assert_eq!(ErrorData::decode(&out.into()), Ok(data));
+    }
+}
+
+#[test]
+fn golden_data_of_an_error() {
+    let data = ErrorData {
+        type_path: Some(text("a::E")),
+        value: Some(raw("07")),
+        causes: vec![text("x")],
+        errors: vec![],
+    };
+    let golden = "83 a4 74797065 a4 613a3a45 a5 76616c7565 07 a6 636175736573 91 a1 78";
+    let mut out = Vec::new();
+    data.encode(&mut out);
+    assert_eq!(Bytes::from(out), raw(golden));
+    // A value without a type says nothing.
+    let mut out = Vec::new();
+    ErrorData { type_path: None, ..data }.encode(&mut out);
+    assert_eq!(Bytes::from(out), raw("81 a6 636175736573 91 a1 78"));
+}
+
+/// Data is a peer's: what is no map of ours is an error, and what we don't know is ignored.
+#[test]
+fn data_of_somebody_else_is_refused_or_ignored() {
+    assert_eq!(ErrorData::decode(&raw("81 a3 6f6464 92 01 02")), Ok(ErrorData::default()));
+    for bad in ["c0", "07", "90", "81 a4 74797065 01", "81 a6 6572726f7273 91 80", "80 80", "c1"] {
+        assert!(ErrorData::decode(&raw(bad)).is_err(), "{bad}");
+    }
+    let stop = encoded(&Msg::Stop { cid: Cid::Num(1), sent: None }, Features::BASE);
+    let mut wrong = unhex("81 a6 6572726f7273 91");
+    wrong.extend_from_slice(&stop);
+    assert!(ErrorData::decode(&wrong.into()).is_err(), "a member is an error");
 }

@@ -12,7 +12,7 @@ use tractor_core::{ChildId, ConnId, DialogId, Effect, Input, Payload, Signal, Te
 use tractor_transports::uds;
 
 use super::{Driver, Watched};
-use crate::context::RawContext;
+use crate::context::{self, RawContext, Record, task_ended};
 use crate::current::{Identity, TaskName};
 use crate::endpoint::{Invoke, LookupError, TaskError, TaskFuture};
 use crate::error::{Error, to_wire};
@@ -174,7 +174,7 @@ impl Driver {
     ) {
         let shared = self.shared.clone();
         match prepare(&shared, dialog, ns, func, kwargs) {
-            Ok((kind, name, task)) => run(&shared, (dialog, conn, kind), name, task),
+            Ok(prepared) => run(&shared, (dialog, conn), prepared),
             Err((type_name, text)) => {
                 let (now, mut inner) = shared.lock_now();
                 let error = inner.core.own_error(type_name, &text);
@@ -199,7 +199,7 @@ fn prepare(
     ns: &Text,
     func: &Text,
     kwargs: &[u8],
-) -> Result<(FuncType, TaskName, TaskFuture), (&'static str, String)> {
+) -> Result<Prepared, (&'static str, String)> {
     let table = shared.lock().table.clone();
     let endpoint = table.lookup(ns.as_str(), func.as_str()).map_err(|e| match e {
         LookupError::ModuleNotExposed => {
@@ -210,32 +210,41 @@ fn prepare(
         }
     })?;
     let made = catch_unwind(AssertUnwindSafe(|| match endpoint.invoke() {
-        Invoke::Call(make) => make(kwargs).map(|task| (FuncType::Call, task)),
+        Invoke::Call(make) => make(kwargs).map(|task| (FuncType::Call, task, None)),
         Invoke::Context(make) => {
             let raw = RawContext::callee(shared.clone(), dialog);
-            make(kwargs, raw).map(|task| (FuncType::Context, task))
+            let record = raw.record().clone();
+            let task = make(kwargs, raw)?;
+            let task: TaskFuture = Box::pin(context::around(shared.clone(), dialog, task));
+            Ok((FuncType::Context, task, Some(record)))
         }
         Invoke::Stream(make) => {
             let raw = RawContext::callee(shared.clone(), dialog);
-            make(kwargs, raw).map(|task| (FuncType::Stream, task))
+            make(kwargs, raw).map(|task| (FuncType::Stream, task, None))
         }
     }));
     match made {
-        Ok(Ok((kind, task))) => {
-            Ok((kind, TaskName::Endpoint(endpoint.path.ns, endpoint.path.name), task))
+        Ok(Ok((kind, task, record))) => {
+            let name = TaskName::Endpoint(endpoint.path.ns, endpoint.path.name);
+            Ok(Prepared { kind, name, task, record })
         }
         Ok(Err(e)) => Err(("TypeError", e.to_string())),
         Err(_) => Err(("TypeError", format!("decoding the arguments of {ns}::{func} panicked"))),
     }
 }
 
-/// Accepts the task and spawns it, under a scope of its own.
-fn run(
-    shared: &Arc<Shared>,
-    (dialog, conn, kind): (DialogId, ConnId, FuncType),
+/// A task that has not begun.
+struct Prepared {
+    kind: FuncType,
     name: TaskName,
     task: TaskFuture,
-) {
+    /// Of a context.
+    record: Option<Arc<Record>>,
+}
+
+/// Accepts the task and spawns it, under a scope of its own.
+fn run(shared: &Arc<Shared>, (dialog, conn): (DialogId, ConnId), prepared: Prepared) {
+    let Prepared { kind, name, task, record } = prepared;
     let scope = CancelScope::new();
     {
         let (now, mut inner) = shared.lock_now();
@@ -244,7 +253,8 @@ fn run(
             inner.core.cancelled(now, dialog);
             return;
         }
-        inner.mailbox(dialog).scope = Some(scope.clone());
+        let mailbox = inner.mailbox(dialog);
+        (mailbox.scope, mailbox.record) = (Some(scope.clone()), record);
         if let Some(io) = inner.conns.get_mut(&conn) {
             io.lazy += 1;
         }
@@ -279,9 +289,11 @@ fn finish(
     };
     let is_own_cancel = matches!(error, Some(Error::Cancelled));
     // Before the lock: the texts of an error, and its destructor, are code of the program.
-    let raw = error.map(|error| to_wire(&error, &shared.uid));
+    let raw = error.as_ref().map(|error| to_wire(error, &shared.uid));
+    let ended = error.unwrap_or(Error::Cancelled);
     shared.command(|inner, now| {
         let told = inner.core.cancelled_by(dialog).is_some();
+        task_ended(inner, dialog, Err(ended));
         match raw {
             Some(raw) if !(told && is_own_cancel) => inner.core.fail(now, dialog, raw),
             _ => inner.core.cancelled(now, dialog),
@@ -296,7 +308,9 @@ fn returned(shared: &Arc<Shared>, dialog: DialogId, value: Vec<u8>) {
             true => Payload::Owned(Bytes::from(value)),
             false => Payload::Borrowed(&value),
         };
-        if let Err(misuse) = inner.core.finish(now, dialog, payload) {
+        let finished = inner.core.finish(now, dialog, payload);
+        task_ended(inner, dialog, finished.map_err(Error::from));
+        if let Err(misuse) = finished {
             let text = match misuse {
                 tractor_core::error::Misuse::WrongSide => {
                     "the context returned without having called `started`".to_owned()

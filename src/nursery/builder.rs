@@ -347,7 +347,7 @@ fn back(shared: &Shared) -> Result<Option<os::Back>> {
 /// A child that ended before it was ready: it failed, or its nursery was cancelled meanwhile.
 fn ended_early(child: &ChildBox) -> Error {
     match &child.failure {
-        Some(failure) if failure.0.end.failed => Error::ActorFailed(failure.clone()),
+        Some(failure) if failure.is_failure() => Error::ActorFailed(failure.clone()),
         _ => Error::Cancelled,
     }
 }

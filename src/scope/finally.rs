@@ -102,10 +102,16 @@ async fn conclude<T>(link: &mut Link, ended: Ended<Result<T>>, cleaned: Result<(
     link.release_hold();
     match ended {
         Ended::Value(Ok(value)) => cleaned.map(|()| value),
-        Ended::Value(Err(error)) => Err(Error::group(error, cleaned.err().into_iter().collect())),
+        Ended::Value(Err(error)) => {
+            // A cleanup that was itself cancelled says nothing beside an error.
+            let errors = std::iter::once(error).chain(cleaned.err()).collect();
+            Err(Error::join(errors).unwrap_or(Error::Cancelled))
+        }
         Ended::Panicked(payload) => resume_unwind(payload),
         Ended::Cancelled { .. } => {
-            cleaned?;
+            if Error::is_news(&cleaned) {
+                cleaned?;
+            }
             poll_fn(|cx| link.park(cx)).await;
             // Only a future that was moved out of its cancelled encloser gets here.
             Err(Error::Cancelled)

@@ -7,7 +7,7 @@ use tractor_core::{ChildId, DialogEvent, DialogId, Event, NurseryEvent, NurseryI
 
 use super::Inner;
 use crate::boxes::{Acceptance, Awaited};
-use crate::error::{ActorFailed, ActorFailure, Error, from_outcome};
+use crate::error::{ActorFailed, Error, from_outcome};
 use crate::log::note;
 
 impl Inner {
@@ -112,14 +112,13 @@ impl Inner {
         let result = from_outcome(outcome, |end| failure(children, end));
         let Some(mailbox) = self.mailboxes.get_mut(&dialog) else { return };
         // The far task failed: the block is cancelled, at once or when those who wait have seen it.
-        let failed = result.is_err() && !absorbed;
+        let failed = result.is_err() && (!absorbed || mailbox.cancel_ends_block);
         let mut block = mailbox.scope.clone().filter(|_| failed);
         if mailbox.waiting > 0 {
             mailbox.then_cancel = block.take();
             self.after.put_off.extend(mailbox.then_cancel.clone());
         }
-        mailbox.outcome = Some(result);
-        mailbox.absorbed = absorbed;
+        mailbox.end(result, absorbed);
         let wakers = mailbox.wakers.take();
         self.wake_later(wakers);
         self.after.cancelled.extend(block);
@@ -143,7 +142,7 @@ impl Inner {
                 if let Some(child) = self.children.get_mut(&child).filter(|c| c.isolated) {
                     // Told with the child's end, which follows.
                     let remote = error.as_ref().and_then(Error::remote);
-                    child.main_error = remote.map(|e| Box::new((*e.0).clone()));
+                    child.main_error = remote.map(|e| Box::new(e.raw().clone()));
                 }
                 let awaited = self.mailboxes.get(&dialog).is_some_and(|m| m.waiting > 0);
                 if let (Some(error), Some(owner), false) =
@@ -258,10 +257,6 @@ fn failure(
         .find(|c| c.process.as_ref().is_some_and(|p| Some(p.pid()) == end.pid) && !c.ended);
     match child {
         Some(child) => child.fail(end),
-        None => ActorFailed(std::sync::Arc::new(ActorFailure {
-            end,
-            stdout_tail: String::new(),
-            stderr_tail: String::new(),
-        })),
+        None => ActorFailed::new(end, String::new(), String::new()),
     }
 }

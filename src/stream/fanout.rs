@@ -12,8 +12,9 @@
 //! cancelled at any moment without anybody having to take its place.
 //!
 //! Before a reader takes an item whose place another one's unread item has, it gives way once, so
-//! that readers which run by turns and read equally fast never lose anything. It does not wait: the
-//! fastest reader sets the pace.
+//! that readers which run by turns and read equally fast never lose anything: it wakes those that
+//! wait, whose news may still be under way from another thread, and then itself. It does not wait
+//! for them: the fastest reader sets the pace.
 //!
 //! Locks: the actor's, then this one; or this one alone. What is in the ring are bytes, so that no
 //! code of the program runs under it: each reader decodes its own.
@@ -41,6 +42,8 @@ pub(crate) struct Fanout {
     /// Taken from the inbox, and not yet in the ring.
     next: Option<Bytes>,
     end: Option<Result<()>>,
+    /// The readers that found nothing, at most one waker each.
+    waiting: Vec<(Place, Waker)>,
 }
 
 /// What a reader finds.
@@ -48,15 +51,20 @@ enum Look {
     Item(Bytes),
     Lagged(u64),
     End(Result<()>),
-    /// Others should have a turn first.
-    GiveWay,
+    /// Others should have a turn first: those that wait are to be woken.
+    GiveWay(Vec<(Place, Waker)>),
     /// Nothing is here.
     Empty,
 }
 
 impl Fanout {
+    fn new(inbox: Inbox, ring: Ring<Bytes>) -> Fanout {
+        Fanout { inbox, ring, next: None, end: None, waiting: Vec::new() }
+    }
+
     /// The next item for this reader, of what is here already.
     fn look(&mut self, place: Place, gave_way: &mut Option<u64>) -> Look {
+        self.waiting.retain(|(waits, _)| *waits != place);
         match self.ring.read(place) {
             Read::Item(item) => return Look::Item(item),
             Read::Lagged(missed) => return Look::Lagged(missed),
@@ -69,7 +77,7 @@ impl Fanout {
         let len = item.len();
         if self.ring.is_risky(len) && gave_way.replace(number) != Some(number) {
             self.next = Some(item);
-            return Look::GiveWay;
+            return Look::GiveWay(std::mem::take(&mut self.waiting));
         }
         // A short one is copied: as a slice it would keep all that was received with it.
         let held = match len < SPLICE_LEN_MIN {
@@ -84,7 +92,7 @@ impl Fanout {
 
     /// Takes what came, for whoever reads it. `Pending`: nothing did, and the waker is left where
     /// news will find it.
-    fn refill(&mut self, inner: &mut Inner, now: Instant, waker: &Waker) -> Poll<()> {
+    fn refill(&mut self, place: Place, inner: &mut Inner, now: Instant, waker: &Waker) -> Poll<()> {
         if self.next.is_none() {
             // Another reader may have been here since we looked.
             self.next = self.inbox.ready();
@@ -92,10 +100,14 @@ impl Fanout {
         if self.next.is_some() || self.end.is_some() {
             return Poll::Ready(());
         }
-        match std::task::ready!(self.inbox.refill(inner, now, waker)) {
-            Ok(true) => {}
-            Ok(false) => self.end = Some(Ok(())),
-            Err(error) => self.end = Some(Err(error)),
+        match self.inbox.refill(inner, now, waker) {
+            Poll::Pending => {
+                self.waiting.push((place, waker.clone()));
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(true)) => {}
+            Poll::Ready(Ok(false)) => self.end = Some(Ok(())),
+            Poll::Ready(Err(error)) => self.end = Some(Err(error)),
         }
         Poll::Ready(())
     }
@@ -126,7 +138,7 @@ impl Reader {
         let ctx = inbox.ctx().clone();
         let mut ring = Ring::new(capacity);
         let place = ring.join();
-        let shared = Arc::new(Mutex::new(Fanout { inbox, ring, next: None, end: None }));
+        let shared = Arc::new(Mutex::new(Fanout::new(inbox, ring)));
         if let Some(mailbox) = ctx.shared.lock().mailboxes.get_mut(&ctx.dialog) {
             mailbox.fanout = Arc::downgrade(&shared);
         }
@@ -186,16 +198,17 @@ impl Reader {
                     }
                 }
                 Look::End(end) => return Poll::Ready(end.map(|()| None)),
-                Look::GiveWay => {
+                Look::GiveWay(waiting) => {
+                    waiting.into_iter().for_each(|(_, waker)| waker.wake());
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
                 Look::Empty => {
-                    let shared = &self.shared;
+                    let (shared, place, waker) = (&self.shared, self.place, cx.waker());
                     std::task::ready!(
-                        self.ctx
-                            .shared
-                            .command(|inner, now| { lock(shared).refill(inner, now, cx.waker()) })
+                        self.ctx.shared.command(|inner, now| {
+                            lock(shared).refill(place, inner, now, waker)
+                        })
                     );
                 }
             }
@@ -242,6 +255,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let mut fanout = self.lock();
         fanout.ring.leave(self.place);
+        fanout.waiting.retain(|(waits, _)| *waits != self.place);
         let is_last = fanout.ring.readers() == 0;
         drop(fanout);
         if is_last {

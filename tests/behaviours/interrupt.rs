@@ -108,3 +108,108 @@ fn cancel_09_via_sigint_in_another_task() {
     assert!(ended.stderr.ends_with("main ends with: Err(interrupted by signal 2)\n"), "{ended:?}");
     assert!(took < TEARDOWN, "{took:?}");
 }
+
+mod other_types {
+    //! Programs whose `main` has another error type than ours.
+
+    use std::process::ExitCode;
+
+    use super::*;
+
+    /// Waits for the signal.
+    async fn wait_for_it(name: &str) -> Result<()> {
+        open_nursery(async |an| {
+            an.start_actor("sleeper").args(test_args(HERE, name)).await?;
+            eprintln!("ready");
+            sleep(FOREVER).await
+        })
+        .await
+    }
+
+    pub(super) mod boxed {
+        use super::*;
+
+        #[tractor::main]
+        pub(in super::super) async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            Ok(wait_for_it("interrupted_program_with_a_boxed_error_exits_with_130").await?)
+        }
+    }
+
+    pub(super) mod text {
+        use super::*;
+
+        #[tractor::main]
+        pub(in super::super) async fn main() -> Result<(), String> {
+            let result =
+                wait_for_it("interrupted_program_with_a_text_as_error_exits_with_130").await;
+            result.map_err(|error| error.to_string())
+        }
+    }
+
+    pub(super) mod code {
+        use super::*;
+
+        #[tractor::main]
+        pub(in super::super) async fn main() -> ExitCode {
+            let name = "interrupted_program_that_chooses_its_code_has_it";
+            if wait_for_it(name).await.is_err() { ExitCode::from(7) } else { ExitCode::SUCCESS }
+        }
+    }
+
+    pub(super) mod handled {
+        use super::*;
+
+        #[tractor::main]
+        pub(in super::super) async fn main() -> ExitCode {
+            let result = wait_for_it("interrupted_program_that_returns_is_a_success").await;
+            assert!(result.is_err());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// What `main` would print and exit with, were it `main`.
+fn exit_like_main(output: impl std::process::Termination) -> ! {
+    let code = output.report();
+    let number = (0..=u8::MAX).find(|n| std::process::ExitCode::from(*n) == code);
+    std::process::exit(i32::from(number.unwrap()))
+}
+
+#[test]
+fn interrupted_program_with_a_boxed_error_exits_with_130() {
+    if is_program() {
+        exit_like_main(other_types::boxed::main());
+    }
+    let name = "interrupted_program_with_a_boxed_error_exits_with_130";
+    let (ended, _) = interrupted(name, Signal::INT);
+    assert_eq!(ended.code(), Some(130), "{ended:?}");
+    assert!(ended.stderr.ends_with("Error: interrupted by signal 2\n"), "{ended:?}");
+}
+
+#[test]
+fn interrupted_program_with_a_text_as_error_exits_with_130() {
+    if is_program() {
+        exit_like_main(other_types::text::main());
+    }
+    let name = "interrupted_program_with_a_text_as_error_exits_with_130";
+    let (ended, _) = interrupted(name, Signal::TERM);
+    assert_eq!(ended.code(), Some(143), "{ended:?}");
+}
+
+#[test]
+fn interrupted_program_that_chooses_its_code_has_it() {
+    if is_program() {
+        exit_like_main(other_types::code::main());
+    }
+    let (ended, _) = interrupted("interrupted_program_that_chooses_its_code_has_it", Signal::INT);
+    assert_eq!(ended.code(), Some(7), "{ended:?}");
+}
+
+#[test]
+fn interrupted_program_that_returns_is_a_success() {
+    if is_program() {
+        exit_like_main(other_types::handled::main());
+    }
+    let (ended, _) = interrupted("interrupted_program_that_returns_is_a_success", Signal::INT);
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+}

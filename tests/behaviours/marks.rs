@@ -3,9 +3,16 @@
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 
 static MARKS: Mutex<(BTreeSet<String>, Vec<Waker>)> = Mutex::new((BTreeSet::new(), Vec::new()));
+
+/// A name that no other run of the same test has.
+pub(crate) fn unique(name: &str) -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("{name} {}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
 
 pub(crate) fn set(name: &str) {
     let mut marks = MARKS.lock().unwrap();

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_lite::FutureExt as _;
+use tractor::error::ExitStatus;
 use tractor::scope::{self, sleep};
-use tractor::{Context, Error, Result, RootConfig, module, open_nursery, open_root_actor};
+use tractor::{Context, Error, Result, RootConfig, Stdio, module, open_nursery, open_root_actor};
 
 use crate::{FOREVER, Flag};
 
@@ -226,4 +227,69 @@ async fn waiter_that_is_not_polled_does_not_hold_the_cancel_off() {
     .await;
     let Err(Error::Remote(error)) = result else { panic!("{result:?}") };
     assert!(error.message().contains("on purpose"), "{error}");
+}
+
+#[tractor::context]
+async fn crash_when_cancelled(ctx: Context<(), (), ()>, code: Option<i32>) -> Result<()> {
+    ctx.started(()).await?;
+    let crash = async move {
+        match code {
+            Some(code) => std::process::exit(code),
+            None => std::process::abort(),
+        }
+    };
+    scope::finally(pending::<Result<()>>(), crash).await
+}
+
+/// A child that is asked to end and crashes meanwhile has failed: being asked hides nothing.
+#[tractor::test(matrix)]
+async fn crash_of_a_child_that_was_asked_to_end_is_a_failure() {
+    for code in [None, Some(3)] {
+        let result: Result<()> = open_nursery(async |an| {
+            let child = an.start_actor("crasher").enable(module!()).stderr(Stdio::Null).await?;
+            let block = child.open_context(crash_when_cancelled { code }, async |_, ()| {
+                child.cancel_actor().await?;
+                sleep(FOREVER).await
+            });
+            block.await
+        })
+        .await;
+        let error = result.unwrap_err();
+        let [Error::ActorFailed(failed)] = error.leaves()[..] else { panic!("{error:?}") };
+        assert!(failed.was_asked(), "{failed}");
+        assert_eq!(failed.forced(), None, "{failed}");
+        assert_eq!(failed.status(), Some(code.map_or(ExitStatus::Signal(6), ExitStatus::Code)));
+        assert!(failed.to_string().contains("crashed when it was asked to end"), "{failed}");
+    }
+}
+
+#[tractor::rpc]
+async fn get_stuck() -> () {
+    loop {
+        std::thread::sleep(FOREVER);
+    }
+}
+
+/// The report of a child that had to be killed says so.
+#[tractor::test(matrix)]
+async fn report_of_a_killed_child_says_that_it_was_killed() -> Result<()> {
+    open_root_actor(RootConfig::default().teardown(Duration::from_millis(400)), async |_| {
+        open_nursery(async |an| {
+            let child = an.start_actor("stuck").enable(module!()).await?;
+            // Its thread is busy: an answer to this call never comes, nor one to the cancel.
+            let call = child.run(get_stuck {});
+            let cancel = async {
+                sleep(Duration::from_millis(20)).await?;
+                child.cancel_actor().await?;
+                pending().await
+            };
+            let Err(Error::ActorFailed(failed)) = call.or(cancel).await else { panic!() };
+            assert!(failed.was_asked() && failed.forced().is_some(), "{failed}");
+            let text = failed.to_string();
+            assert!(text.contains("had to be terminated") && text.contains("SIGTERM"), "{text}");
+            Ok(())
+        })
+        .await
+    })
+    .await
 }

@@ -2,6 +2,7 @@
 
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_sink::Sink;
 use tractor::scope::{self, sleep};
@@ -98,6 +99,94 @@ async fn swallowed_error_of_the_far_end_still_ends_the_block() -> Result<()> {
             })
             .await;
         assert!(matches!(result, Err(Error::Remote(_))), "{result:?}");
+        child.cancel_actor().await
+    })
+    .await
+}
+
+/// How the stream ended that this process read from, in a task whose caller failed.
+static SEEN_END: AtomicBool = AtomicBool::new(false);
+
+#[tractor::context]
+async fn read_to_the_end(ctx: Context<(), (), u32>) -> Result<()> {
+    SEEN_END.store(false, Ordering::SeqCst);
+    ctx.started(()).await?;
+    let mut stream = ctx.open_stream().await?;
+    while stream.next().await?.is_some() {}
+    SEEN_END.store(true, Ordering::SeqCst);
+    Ok(())
+}
+
+#[tractor::rpc]
+async fn has_seen_the_end() -> bool {
+    SEEN_END.load(Ordering::SeqCst)
+}
+
+#[tractor::context]
+async fn count_and_fail(ctx: Context<(), u32, ()>, items: u32) -> Result<()> {
+    ctx.started(()).await?;
+    let mut stream = ctx.open_stream().await?;
+    for n in 0..items {
+        stream.send(n).await?;
+    }
+    Err(Error::TooSlow)
+}
+
+/// Who fails does not say that its stream is complete: not the far task, and not the block.
+#[tractor::test(matrix, timeout = 10)]
+async fn stream_of_who_fails_does_not_just_end() -> Result<()> {
+    open_nursery(async |an| {
+        let child = an.start_actor("child").enable(module!()).await?;
+        for items in [0, 1, 100] {
+            let mut seen = 0;
+            let block = child.open_context(count_and_fail { items }, async |ctx, ()| {
+                let mut stream = ctx.open_stream().await?;
+                while stream.next().await?.is_some() {
+                    seen += 1;
+                }
+                Err::<(), _>(Error::EndOfStream)
+            });
+            let error = block.await.unwrap_err();
+            assert_eq!(error.type_name(), "TooSlowError", "{error:?}");
+            assert!(
+                seen <= items,
+                "the failure may overtake the last ones, but they are not doubled"
+            );
+        }
+
+        let block = child.open_context(read_to_the_end {}, async |ctx, ()| {
+            let mut stream = ctx.open_stream().await?;
+            stream.send(1).await?;
+            Err::<(), _>(Error::TooSlow)
+        });
+        assert!(matches!(block.await, Err(Error::TooSlow)));
+        assert!(!child.run(has_seen_the_end {}).await?);
+        child.cancel_actor().await
+    })
+    .await
+}
+
+/// Who drops its stream and goes on has ended it, and at once.
+#[tractor::test(matrix, timeout = 10)]
+async fn stream_that_is_dropped_ends() -> Result<()> {
+    open_nursery(async |an| {
+        let child = an.start_actor("child").enable(module!()).await?;
+        let block = child.open_context(read_to_the_end {}, async |ctx, ()| {
+            drop(ctx.open_stream().await?);
+            ctx.wait_for_result().await
+        });
+        block.await?;
+        assert!(child.run(has_seen_the_end {}).await?);
+        // The block's last act, and in another task than the block's.
+        child
+            .open_context(read_to_the_end {}, async |ctx, ()| ctx.open_stream().await.map(drop))
+            .await?;
+        let block = child.open_context(read_to_the_end {}, async |ctx, ()| {
+            let stream = ctx.open_stream().await?;
+            std::thread::spawn(move || drop(stream));
+            ctx.wait_for_result().await
+        });
+        block.await?;
         child.cancel_actor().await
     })
     .await

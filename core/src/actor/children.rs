@@ -199,7 +199,9 @@ impl Actor {
 
     /// Signals a child; one that does not exist yet gets it from `on_spawned`.
     fn signal(&mut self, id: ChildId, signal: Signal) {
-        if self.children.get(id).is_some_and(|c| c.pid.is_some()) {
+        let Some(child) = self.children.get_mut(id) else { return };
+        child.forced = Some(signal);
+        if child.pid.is_some() {
             self.out.effect(Effect::Signal { child: id, signal });
         }
     }

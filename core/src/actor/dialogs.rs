@@ -44,6 +44,21 @@ pub struct StreamStats {
     pub credit: Option<(u64, u64)>,
 }
 
+/// Where a live dialog is, for people and their handles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Its name on the wire.
+    pub cid: Cid,
+    /// What it waits for.
+    pub phase: Phase,
+    /// Whether its task is to end: we asked the peer for that, or somebody asked us.
+    pub cancelling: bool,
+    /// Our end of its stream, as to what we send.
+    pub sending: Flow,
+    /// The same, as to what we receive.
+    pub receiving: Flow,
+}
+
 impl Actor {
     // The caller's side.
 
@@ -198,7 +213,8 @@ impl Actor {
     /// Opens this side of the context's stream; its receiver chooses what happens to too much.
     ///
     /// # Errors
-    /// [`Misuse::StreamBeforeStarted`], [`Misuse::SecondStream`], [`Misuse::NoSuchDialog`].
+    /// [`Misuse::StreamBeforeStarted`], [`Misuse::SecondStream`], [`Misuse::NoSuchDialog`];
+    /// [`Misuse::AfterCancel`] when we have asked for the far task's cancellation.
     pub fn open_stream(
         &mut self,
         now: Instant,
@@ -207,6 +223,9 @@ impl Actor {
     ) -> Result<(), Misuse> {
         self.advance(now);
         let dialog = self.dialogs.get_mut(id).ok_or(Misuse::NoSuchDialog)?;
+        if dialog.cancel_asked() {
+            return Err(Misuse::AfterCancel);
+        }
         let credit = dialog.open_stream(policy, &self.config)?;
         let (dropped, back) = dialog.rx.catch_up();
         self.give_credit(id, credit);
@@ -509,10 +528,23 @@ impl Actor {
         self.dialogs.get(id).map(|d| d.conn)
     }
 
+    /// Where a live dialog is.
+    pub fn progress(&self, id: DialogId) -> Option<Progress> {
+        let dialog = self.dialogs.get(id)?;
+        Some(Progress {
+            cid: dialog.cid.clone(),
+            phase: dialog.phase,
+            cancelling: dialog.cancel != Cancel::Idle,
+            sending: dialog.tx.flow,
+            receiving: dialog.rx.flow,
+        })
+    }
+
     /// Tells everybody about a channel-level error of ours: only a parent listens.
     pub fn report_to_parent(&mut self, now: Instant, error: RemoteError) {
         self.advance(now);
         if let Some(parent) = self.parent {
+            let error = self.fitted(error);
             self.push(parent, &Msg::Error { cid: None, error });
         }
     }

@@ -9,7 +9,7 @@ use crate::dialog::table::{Act, Phase, Side};
 use crate::dialog::{Audience, Cancel, Dialog};
 use crate::error::Violation;
 use crate::id::{ChildId, Cid, ConnId, DialogId, Text, Uid};
-use crate::msg::{AckOutcome, Features, FuncType, Msg, RemoteError};
+use crate::msg::{AckOutcome, Features, FuncType, Msg, RemoteError, fit};
 use crate::outbox::Payload;
 use crate::output::{DialogEvent, Effect, Outcome};
 
@@ -66,15 +66,7 @@ impl Actor {
 
     /// An error whose message fits into a frame: a report is cut rather than lost.
     pub(super) fn fitted(&self, mut error: RemoteError) -> RemoteError {
-        let max = self.config.frame_len_max / 8;
-        for text in error.message.iter_mut().chain([&mut error.traceback]) {
-            if text.as_str().len() > max {
-                *text = text.truncated(max);
-            }
-        }
-        for raw in [&mut error.data, &mut error.bad_msg, &mut error.bad_msg_as_dict] {
-            raw.take_if(|raw| raw.len() > max);
-        }
+        fit::fit(&mut error, self.config.frame_len_max);
         error
     }
 

@@ -55,6 +55,7 @@ use crate::wire::pack::{self, DEPTH_MAX};
 
 mod decode;
 mod encode;
+mod error_data;
 mod input;
 mod request;
 mod values;

@@ -2,7 +2,7 @@
 //! long.
 
 use bytes::Bytes;
-use tractor_core::msg::{Features, Msg, Request};
+use tractor_core::msg::{ErrorData, Features, Msg, RemoteError, Request};
 use tractor_core::wire::frame::Deframer;
 
 use crate::op::Opts;
@@ -53,6 +53,19 @@ pub fn msg(data: &[u8]) {
         Ok(again) => assert_eq!(msg, again, "what is written reads the same"),
         Err(e) => panic!("what was written can't be read: {e}: {msg:?}"),
     }
+    if let Msg::Error { error: RemoteError { data: Some(data), .. }, .. } = msg {
+        error_data(&data);
+    }
+}
+
+/// What an error carries along is a peer's too: read, it is written so that it reads the same.
+fn error_data(raw: &Bytes) {
+    let Ok(data) = ErrorData::decode(raw) else { return };
+    let mut out = Vec::new();
+    data.encode(&mut out);
+    let again = ErrorData::decode(&out.into());
+    let (type_path, value) = data.type_path.clone().zip(data.value.clone()).unzip();
+    assert_eq!(again, Ok(ErrorData { type_path, value, ..data }));
 }
 
 /// Bytes into a connection in various states. Whatever they do to it, another connection's dialog

@@ -104,9 +104,11 @@ fn nursery_event(own: &Host, event: &NurseryEvent) -> String {
 pub(crate) fn child_end(end: &ChildEnd) -> String {
     let status = end.status.map_or("no process".into(), |s| s.to_string());
     let asked = if end.asked { ", asked" } else { "" };
+    let forced = end.forced.map(|signal| format!(", forced by {signal:?}").to_lowercase());
+    let forced = forced.unwrap_or_default();
     let failed = if end.failed { ", FAILED" } else { "" };
     let error = end.error.as_ref().map(|e| format!(", {}", error(e))).unwrap_or_default();
-    format!("{status}, was {}{asked}{failed}{error}", end.phase)
+    format!("{status}, was {}{asked}{forced}{failed}{error}", end.phase)
 }
 
 fn effect(world: &World, own: &Host, effect: &Effect) -> String {
