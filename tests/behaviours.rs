@@ -30,6 +30,8 @@ mod limits;
 mod marks;
 #[path = "behaviours/misuse.rs"]
 mod misuse;
+#[path = "behaviours/parallel.rs"]
+mod parallel;
 #[path = "behaviours/program.rs"]
 mod program;
 #[path = "behaviours/rpc.rs"]
