@@ -1,7 +1,6 @@
 //! Twelve lines that print the order in which things end: the innermost first, who catches, and
 //! what never runs.
 
-use std::future::Future;
 use std::time::Duration;
 
 use tractor::Result;
@@ -38,11 +37,9 @@ async fn work_until_told(outer: &CancelScope) -> Result<()> {
 }
 
 /// A cleanup that takes some time.
-fn say(what: &'static str, ms: u64) -> impl Future<Output = ()> {
-    async move {
-        // A cleanup is shielded: this is not cut.
-        if sleep(Duration::from_millis(ms)).await.is_ok() {
-            println!("{what}");
-        }
+async fn say(what: &'static str, ms: u64) {
+    // A cleanup is shielded: this is not cut.
+    if sleep(Duration::from_millis(ms)).await.is_ok() {
+        println!("{what}");
     }
 }

@@ -50,6 +50,11 @@
 //!   The exception is a change of its view of cancellation.
 //! * **S9** Errors win over cancellation: a nursery with an error returns it and does not park.
 //!
+//! * **S10** What runs beside its frame (a child on the executor, a shared resource) is at the top
+//!   of a tree of its own (`far.rs`). A frame answers for it: it passes its cancellation on, waits
+//!   for the end, and leaves it to the reaper when it is dropped. So S7 holds for it, too.
+//! * **S11** A frame is dropped before the link it is behind: what is inside finds the actor.
+//!
 //! # Limits
 //!
 //! A body that never suspends is not interrupted ([`checkpoint`] helps). While a cancelled scope

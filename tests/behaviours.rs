@@ -34,6 +34,8 @@ mod interrupt;
 mod legacy;
 #[path = "behaviours/local.rs"]
 mod local;
+#[path = "behaviours/limits.rs"]
+mod limits;
 #[path = "behaviours/marks.rs"]
 mod marks;
 #[path = "behaviours/misuse.rs"]
@@ -42,6 +44,8 @@ mod misuse;
 mod oob;
 #[path = "behaviours/peer.rs"]
 mod peer;
+#[path = "behaviours/parallel.rs"]
+mod parallel;
 #[path = "behaviours/program.rs"]
 mod program;
 #[path = "behaviours/relay.rs"]

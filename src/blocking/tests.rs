@@ -23,7 +23,7 @@ fn poll<F: Future + Unpin>(future: &mut F) -> bool {
 
 #[test]
 fn returns_what_the_work_returns() {
-    let pool = Pool::new(2, LONG);
+    let pool = Pool::new(1, LONG);
     let here = thread::current().id();
     let there = block_on(unblock_on(&pool, || thread::current().id())).unwrap();
     assert_ne!(here, there);

@@ -216,7 +216,6 @@ impl<'f> Child<'f> {
 
 /// The frame of a nursery: its link, its children (the body is one of them), their errors.
 pub(super) struct Children<'s, 'f> {
-    link: Link,
     inbox: Arc<Inbox<'s>>,
     set: Slab<Child<'f>>,
     /// In order of arrival.
@@ -225,18 +224,20 @@ pub(super) struct Children<'s, 'f> {
     /// Buffers that are kept from poll to poll.
     ready: Vec<usize>,
     new: Vec<Child<'s>>,
+    /// Dropped last: what is inside finds the actor through it.
+    link: Link,
 }
 
 impl<'s: 'f, 'f> Children<'s, 'f> {
     pub(super) fn new(inbox: Arc<Inbox<'s>>, body: Task<'f>) -> Self {
         let mut children = Self {
             link: Link::new(inbox.node.clone(), Loss::NoHold),
+            inbox,
             set: Slab::new(),
             errors: Vec::new(),
             cut_by_encloser: false,
             ready: Vec::new(),
             new: Vec::new(),
-            inbox,
         };
         let body = Child::new(children.inbox.new_child(), None, body);
         let node = body.node().clone();

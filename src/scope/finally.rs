@@ -20,9 +20,11 @@ use crate::error::{Error, Result};
 /// Not safe against a foreign drop (a bare `select!`): the body may borrow, so it dies with its
 /// frame. That is logged.
 pub fn shield<F: Future>(body: F) -> impl Future<Output = F::Output> + use<F> {
-    let mut body = Box::pin(body);
+    let body = Box::pin(body);
     async move {
         let mut link = Link::new(Node::new(OPAQUE), Loss::Always);
+        // A local behind it, to be dropped first: what is inside finds the actor through the link.
+        let mut body = body;
         let value = poll_fn(|cx| link.poll_cleanup(cx, |cx| body.as_mut().poll(cx))).await;
         link.release_hold();
         value
@@ -86,9 +88,11 @@ where
     C: Future<Output: Outcome>,
 {
     let body = Box::pin(body);
-    let mut cleanup = Box::pin(cleanup);
+    let cleanup = Box::pin(cleanup);
     async move {
         let mut link = Link::new(Node::new(0), Loss::Always);
+        // Locals behind it, to be dropped first.
+        let mut cleanup = cleanup;
         let mut body = Some(body);
         let ended = poll_fn(|cx| link.poll_caught(&mut body, cx)).await;
         link.begin_cleanup();

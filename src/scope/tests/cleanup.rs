@@ -215,3 +215,43 @@ fn through_a_foreign_combinator_that_polls_only_what_was_woken() {
     });
     assert_eq!((w.log.take().matches("c-").count(), w.now()), (3, secs(3)));
 }
+
+/// Whatever is around it, and dropped with it, it still finds the actor.
+#[test]
+fn a_foreign_drop_reaches_cleanups_at_any_depth() {
+    type Wrapped<'a> = std::pin::Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+    type Wrap = for<'a> fn(Wrapped<'a>) -> Wrapped<'a>;
+    let wraps: [(&str, Wrap); 6] = [
+        ("nursery", |inner| {
+            Box::pin(async {
+                open_nursery(async |tn| {
+                    tn.start_soon(inner);
+                    pending().await
+                })
+                .await
+            })
+        }),
+        ("body of a nursery", |inner| Box::pin(open_nursery(async |_tn| inner.await))),
+        ("shield", |inner| Box::pin(shield(inner))),
+        ("cleanup", |inner| Box::pin(finally_borrowed(async { Ok(()) }, inner))),
+        ("body", |inner| Box::pin(finally_borrowed(inner, async {}))),
+        ("scope", |inner| {
+            Box::pin(async { CancelScope::new().run(inner).await.unwrap_or(Ok(())) })
+        }),
+    ];
+    for (name, wrap) in wraps {
+        for depth in 1..3 {
+            let w = World::new();
+            let mut hang: Wrapped<'_> =
+                Box::pin(finally(sleep(secs(90)), slow(&w.log, "c", secs(1))));
+            for _ in 0..depth {
+                hang = wrap(hang);
+            }
+            w.run(async {
+                assert!(poll_once(hang.as_mut()).await.is_none());
+                drop(hang);
+            });
+            assert_eq!(w.log.take(), "c+ c-", "{name}, {depth} deep");
+        }
+    }
+}
