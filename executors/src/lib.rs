@@ -10,6 +10,8 @@
 //! |---|---|---|
 //! | [`smol`] | `smol` (default) | `async-io` and `async-executor`, the parts `smol` is made of |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 use std::fmt::Debug;
 use std::future::Future;
 use std::io;
