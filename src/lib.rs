@@ -32,6 +32,8 @@
 //! | embed it in a program | [`init()`], [`open_root_actor`], [`RootConfig`] |
 //! | test a program of actors | [`test`](macro@test) |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 extern crate self as tractor;
 
 mod ambient;

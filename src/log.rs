@@ -19,7 +19,8 @@ macro_rules! record {
         if ::log::log_enabled!(target: $target, ::log::Level::$level) {
             let (actor, task) = $crate::current::names();
             ::log::log!(
-                target: $target, ::log::Level::$level, actor = actor, task = task; $($arg)+
+                target: $target, ::log::Level::$level,
+                actor = actor.as_str(), task = task.as_str(); $($arg)+
             );
         }
     };
@@ -37,6 +38,7 @@ impl Note {
     pub(crate) fn write(self) {
         let (actor, task) = crate::current::names();
         let Note { level, target, text } = self;
+        let (actor, task) = (actor.as_str(), task.as_str());
         log::log!(target: target, level, actor = actor, task = task; "{text}");
     }
 }

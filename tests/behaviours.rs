@@ -32,20 +32,20 @@ mod harness;
 mod interrupt;
 #[path = "behaviours/legacy.rs"]
 mod legacy;
-#[path = "behaviours/local.rs"]
-mod local;
 #[path = "behaviours/limits.rs"]
 mod limits;
+#[path = "behaviours/local.rs"]
+mod local;
 #[path = "behaviours/marks.rs"]
 mod marks;
 #[path = "behaviours/misuse.rs"]
 mod misuse;
 #[path = "behaviours/oob.rs"]
 mod oob;
-#[path = "behaviours/peer.rs"]
-mod peer;
 #[path = "behaviours/parallel.rs"]
 mod parallel;
+#[path = "behaviours/peer.rs"]
+mod peer;
 #[path = "behaviours/program.rs"]
 mod program;
 #[path = "behaviours/relay.rs"]

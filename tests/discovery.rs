@@ -39,15 +39,16 @@ async fn ask_other(name: String) -> Result<(String, String)> {
 }
 
 #[tractor::test(matrix)]
-async fn nobody_is_found() {
-    open_nursery(async |_| find_actor("nobody", async |portal| Ok(portal.is_none())).await)
-        .await
-        .map(|none| assert!(none))
-        .unwrap();
+async fn nobody_is_found() -> Result<()> {
+    let find = async |_: tractor::ActorNursery| {
+        find_actor("nobody", async |portal| Ok(portal.is_none())).await
+    };
+    assert!(open_nursery(find).await?);
+    Ok(())
 }
 
 #[tractor::test(matrix)]
-async fn siblings_find_each_other_over_the_trees_transport() {
+async fn siblings_find_each_other_over_the_trees_transport() -> Result<()> {
     open_nursery(async |an| {
         let a = an.start_actor("a").enable(tractor::module!()).await?;
         an.start_actor("b").enable(tractor::module!()).await?;
@@ -57,7 +58,6 @@ async fn siblings_find_each_other_over_the_trees_transport() {
         an.cancel().await
     })
     .await
-    .unwrap();
 }
 
 async fn until_gone(name: &str) -> Result<()> {
@@ -68,7 +68,7 @@ async fn until_gone(name: &str) -> Result<()> {
 }
 
 #[tractor::test(matrix)]
-async fn a_grandchild_registers_and_its_record_goes_with_it() {
+async fn a_grandchild_registers_and_its_record_goes_with_it() -> Result<()> {
     open_nursery(async |an| {
         let mid = an.start_actor("mid").enable(tractor::module!()).await?;
         mid.open_context(keep_grandchild { name: "leaf".into() }, async |ctx, ()| {
@@ -87,5 +87,4 @@ async fn a_grandchild_registers_and_its_record_goes_with_it() {
         an.cancel().await
     })
     .await
-    .unwrap();
 }

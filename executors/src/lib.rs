@@ -11,6 +11,8 @@
 //! | [`smol`] | `smol` (default) | `async-io` and `async-executor`, the parts `smol` is made of |
 //! | [`tokio`] | `tokio` | a tokio runtime, of its own or the program's, of either flavour |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 use std::fmt::Debug;
 use std::future::Future;
 use std::io;

@@ -18,7 +18,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rustix::io::{Errno, read};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -42,7 +42,7 @@ pub(crate) struct RootSignals {
 static LIVE: Mutex<Option<usize>> = Mutex::new(None);
 
 /// Whether none lives, so that a signal has its default effect.
-static IDLE: AtomicBool = AtomicBool::new(true);
+static IDLE: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::new(true)));
 
 impl RootSignals {
     /// Starts to catch the signals. Several may live at a time: each is told of the first signal.
@@ -139,7 +139,7 @@ fn install_defaults(between: &mut impl FnMut()) -> io::Result<()> {
     let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
     if live.is_none() {
         for signal in ROOT_SIGNALS {
-            flag::register_conditional_default(signal, &IDLE)?;
+            flag::register_conditional_default(signal, IDLE.clone())?;
             between();
         }
         *live = Some(0);

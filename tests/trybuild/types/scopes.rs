@@ -18,8 +18,8 @@ async fn borrows_from_inside() -> Result<()> {
 
 async fn borrows_in_parallel() -> Result<()> {
     let outside = String::from("of another thread");
-    scope::open_nursery(async |tn| {
-        tn.start_soon_parallel(async { //~
+    scope::open_nursery(async |tn| { //~ outside
+        tn.start_soon_parallel(async {
             println!("{outside}");
         });
         Ok(())
