@@ -149,7 +149,7 @@ async fn bcast_03_faster_task_to_recv_is_cancelled_by_slower() -> Result<()> {
                             sleep(Duration::from_millis(1)).await?;
                         }
                     }
-                    Ok(())
+                    sleep(FOREVER).await // the stream does not end
                 });
                 let mut expected = None;
                 let mut lagged = 0;
@@ -181,6 +181,7 @@ async fn bcast_03_faster_task_to_recv_is_cancelled_by_slower() -> Result<()> {
                 assert!(fast.cancelled_caught());
                 assert!(lagged <= 20, "never once it is alone");
                 assert_eq!(rx.subscription_stats().unwrap().readers, 1);
+                tn.cancel();
                 Ok(())
             })
             .await
@@ -487,6 +488,64 @@ async fn late_subscription_starts_with_what_nobody_has_read() -> Result<()> {
             assert_eq!(rest(late).await?, (92..100).collect::<Vec<_>>());
             assert_eq!(rest(first).await?, (90..100).collect::<Vec<_>>());
             assert_eq!(rx.recv().await?, 92);
+            Ok(())
+        });
+        block.await?;
+        child.cancel_actor().await
+    })
+    .await
+}
+
+/// Reads all on a thread of its own. Returns how many it read, and how many it missed.
+fn read_on_a_thread(mut sub: Subscription<u64>, count: u64) -> (u64, u64) {
+    futures_lite::future::block_on(async {
+        let (mut read, mut missed, mut next) = (0, 0, 0);
+        loop {
+            match sub.next().await {
+                Ok(Some(n)) => {
+                    assert_eq!(n, next, "in order, but for what it was told of");
+                    (read, next) = (read + 1, n + 1);
+                }
+                Ok(None) => break,
+                Err(Error::Lagged(n)) => (missed, next) = (missed + n, next + n),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(next, count);
+        (read, missed)
+    })
+}
+
+/// Readers may be on any threads: each item is read or reported as missed, by each of them.
+#[tractor::test]
+async fn readers_on_several_threads_account_for_every_item() -> Result<()> {
+    const COUNT: u64 = 20_000;
+    open_nursery(async |an| {
+        let child = echo_child(&an).await?;
+        let block = child.open_stream_from(count { to: COUNT }, async |mut rx| {
+            let mut threads = Vec::new();
+            for name in ["thread a", "thread b", "thread c"] {
+                let sub = rx.subscribe_with(8)?;
+                threads.push(std::thread::spawn(move || {
+                    let _done = marks::OnDrop(name);
+                    read_on_a_thread(sub, COUNT)
+                }));
+            }
+            let (mut read, mut missed) = (0, 0);
+            loop {
+                match rx.next().await {
+                    Ok(Some(_)) => read += 1,
+                    Ok(None) => break,
+                    Err(Error::Lagged(n)) => missed += n,
+                    Err(other) => return Err(other),
+                }
+            }
+            assert_eq!(read + missed, COUNT);
+            for (name, thread) in ["thread a", "thread b", "thread c"].into_iter().zip(threads) {
+                marks::happened(name).await;
+                let (read, missed) = thread.join().unwrap();
+                assert_eq!(read + missed, COUNT);
+            }
             Ok(())
         });
         block.await?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use futures_lite::{StreamExt as _, stream};
-use tractor::scope::{self, CancelScope, fail_after, move_on_after, sleep};
+use tractor::scope::{self, CancelScope, checkpoint, fail_after, move_on_after, sleep};
 use tractor::{ActorNursery, Portal, RecvHalf, Result, SendHalf, find_actor, module, open_nursery};
 
 use crate::{FOREVER, exists, marks};
@@ -19,18 +19,10 @@ async fn context_stream(mut out: SendHalf<u64>, to: u64) -> Result<()> {
     scope::finally(sleep(FOREVER), async { marks::set("cancelled") }).await
 }
 
-struct MarkOnDrop(&'static str);
-
-impl Drop for MarkOnDrop {
-    fn drop(&mut self) {
-        marks::set(self.0);
-    }
-}
-
 /// The same in the other form.
 #[tractor::stream]
 fn async_gen_stream(to: u64) -> impl Stream<Item = u64> + Send {
-    let guard = MarkOnDrop("cancelled");
+    let guard = marks::OnDrop("cancelled");
     stream::iter(0..to).chain(stream::pending()).map(move |n| {
         let _held = &guard;
         n
@@ -223,13 +215,14 @@ async fn legacy_05_respawn_consumer_task() -> Result<()> {
                     let task = consumer.run(async {
                         while let Some(n) = rx.next().await? {
                             received.lock().unwrap().push(n);
+                            checkpoint().await?;
                         }
                         *ended.lock().unwrap() = true;
                         Ok(())
                     });
                     tn.start_soon(async { task.await.unwrap_or(Ok(())) });
                     while !*ended.lock().unwrap() {
-                        sleep(Duration::from_micros(700)).await?;
+                        checkpoint().await?;
                         let last = received.lock().unwrap().last().copied();
                         if last.is_some_and(|last: u64| last.is_multiple_of(2)) {
                             consumer.cancel();
@@ -243,7 +236,7 @@ async fn legacy_05_respawn_consumer_task() -> Result<()> {
                     break;
                 }
             }
-            assert!(consumers > 3, "{consumers} tasks read it, one after the other");
+            assert!(consumers > COUNT / 2, "{consumers} tasks read it, one after the other");
             let received = received.lock().unwrap();
             assert!(*received == (0..COUNT).collect::<Vec<_>>(), "{received:?}");
             Ok(())

@@ -22,6 +22,15 @@ pub(crate) fn set(name: &str) {
     wakers.into_iter().for_each(Waker::wake);
 }
 
+/// Sets its mark when it is dropped.
+pub(crate) struct OnDrop(pub(crate) &'static str);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        set(self.0);
+    }
+}
+
 /// Waits until it has happened. Bounded by the test's own limit.
 pub(crate) async fn happened(name: &str) {
     poll_fn(|cx| {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_lite::future::or;
 use futures_sink::Sink;
 use tractor::error::Misuse;
-use tractor::scope::{self, checkpoint, move_on_after, sleep};
+use tractor::scope::{self, CancelScope, checkpoint, sleep};
 use tractor::{
     Context, Error, OverrunPolicy, RecvHalf, Result, SendHalf, StreamStats, Subscription, module,
     open_nursery,
@@ -59,6 +59,7 @@ async fn stream_02_reqresp_ontopof_streaming() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("dual_tasks").enable(module!()).await?;
         let (mut pongs, mut yos) = (0, 0);
+        let enough = CancelScope::new();
         let talk = child.open_context(reqresp {}, async |ctx, ()| {
             let mut stream = ctx.open_stream().await?;
             stream.send("ping".into()).await?;
@@ -71,12 +72,15 @@ async fn stream_02_reqresp_ontopof_streaming() -> Result<()> {
                     "yo" => yos += 1,
                     other => panic!("nobody says {other}"),
                 }
+                if pongs >= 10 && yos >= 10 {
+                    enough.cancel();
+                    checkpoint().await?;
+                }
             }
             Ok(())
         });
-        let ended = move_on_after(Duration::from_millis(100), talk).await;
+        let ended: Option<Result<()>> = enough.run(talk).await;
         assert!(ended.is_none(), "{ended:?}");
-        assert!(pongs >= 1 && yos >= 1, "{pongs} pongs, {yos} yos");
         child.cancel_actor().await
     })
     .await
@@ -172,7 +176,6 @@ async fn stream_04_local_task_fanout_from_stream() -> Result<()> {
         let block = child.open_context(subscribed_to {}, async |ctx, ()| {
             let (mut tx, mut rx) = ctx.open_stream().await?.split();
             let subs = (0..22).map(|_| rx.subscribe()).collect::<Result<Vec<_>>>()?;
-            drop(rx);
             scope::open_nursery(async |tn| {
                 for sub in subs {
                     tn.start_soon(async {
@@ -181,14 +184,17 @@ async fn stream_04_local_task_fanout_from_stream() -> Result<()> {
                         Ok(())
                     });
                 }
-                sleep(Duration::from_millis(100)).await?;
+                for n in 0..50 {
+                    assert_eq!(rx.recv().await?, n);
+                }
+                drop(rx);
                 tx.send("done".into()).await
             })
             .await?;
             ctx.wait_for_result().await
         });
         let sent = scope::fail_after(Duration::from_secs(3), block).await??;
-        assert!(sent > 5, "{sent}");
+        assert!(sent >= 50, "{sent}");
         assert_eq!(*counts.lock().unwrap(), [sent; 22]);
         child.cancel_actor().await
     })
