@@ -162,8 +162,9 @@ impl<O: Serialize> SendHalf<O> {
     ///
     /// # Errors
     /// The context's outcome when it has failed; [`Error::EndOfStream`] when the far task has
-    /// returned; [`Error::Overrun`] when the peer never opened its stream; [`Error::Misuse`] after [`stop`](Self::stop), or when the item is too large for a
-    /// frame; [`Error::MsgType`] when it can't be encoded; [`Error::Cancelled`].
+    /// returned; [`Error::Overrun`] when the peer never opened its stream; [`Error::Misuse`] after
+    /// [`stop`](Self::stop), or when the item is too large for a frame; [`Error::MsgType`] when it
+    /// can't be encoded; [`Error::Cancelled`].
     ///
     /// # Cancel safety
     /// Safe: a send that was dropped while it waited has sent nothing.

@@ -16,6 +16,10 @@ mod children;
 mod ctx;
 #[path = "behaviours/errors.rs"]
 mod errors;
+#[path = "behaviours/fault.rs"]
+mod fault;
+#[path = "behaviours/groups.rs"]
+mod groups;
 #[path = "behaviours/harness.rs"]
 mod harness;
 #[path = "behaviours/interrupt.rs"]
