@@ -22,8 +22,8 @@ async fn close_stream_and_break_the_link(ctx: Context<(), u32, u32>) -> Result<(
 }
 
 /// The parent hears of the break while it waits for the context's end, where the reference finds
-/// out when it gives up waiting; and the process that lingers is ended by force, within the budget. (It
-/// is isolated, or the nursery would hear of it too, and cancel the body at once.)
+/// out when it gives up waiting; and the process that lingers is ended by force, within the budget.
+/// (It is isolated, or the nursery would hear of it too, and cancel the body at once.)
 #[tractor::test]
 async fn fault_02_stream_closed_right_after_ipc_break_and_zombie_lord_engages() {
     let began = Instant::now();
@@ -194,4 +194,50 @@ async fn death_of_a_peer_wakes_everybody_who_waits_for_it() -> Result<()> {
         child.cancel_actor().await
     })
     .await
+}
+
+mod cannot_begin {
+    //! A program whose children have two error types of one name, which is refused.
+
+    use super::*;
+
+    pub(super) const NAME: &str = "er_01_child_that_can_not_begin_tells_its_parent_why";
+
+    async fn start_it() -> Result<()> {
+        open_nursery(async |an| {
+            let args = crate::program::test_args(super::HERE, NAME);
+            an.start_actor("confused").args(args).await.map(drop)
+        })
+        .await
+    }
+
+    pub(super) fn main() -> Result<()> {
+        if std::env::var_os("TRACTOR_CHILD").is_some() {
+            crate::relay::register_namesakes();
+        }
+        tractor::init();
+        #[tractor::main]
+        async fn main() -> Result<()> {
+            start_it().await
+        }
+        let error = main().unwrap_err();
+        let [Error::ActorFailed(failed)] = error.leaves()[..] else { panic!("{error:?}") };
+        let told = failed.error().expect("it said why");
+        assert!(told.message().contains("two error types"), "{failed}");
+        assert!(error.to_string().contains(told.message()), "{error}");
+        assert_eq!(told.source_actor().name.as_str(), "confused");
+        Ok(())
+    }
+}
+
+const HERE: &str = module_path!();
+
+/// What an actor fails of as a whole, before any task, is in the report of its end.
+#[test]
+fn er_01_child_that_can_not_begin_tells_its_parent_why() {
+    if crate::program::is_program() {
+        crate::program::exit(cannot_begin::main());
+    }
+    let ended = crate::program::run(crate::program::again(HERE, cannot_begin::NAME));
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
 }
