@@ -94,6 +94,8 @@ async fn cancel_inside_of_the_block_lets_it_go_on() -> Result<()> {
 #[tractor::context]
 async fn cancel_oneself(ctx: Context<(), (), ()>) -> Result<()> {
     ctx.started(()).await?;
+    let mut go = ctx.open_stream().await?;
+    go.recv().await?;
     ctx.cancel().await;
     assert!(ctx.cancel_called());
     sleep(FOREVER).await
@@ -107,7 +109,9 @@ async fn task_that_cancels_itself_is_raised_as_such() -> Result<()> {
         let mut kept = None;
         let block = child.open_context(cancel_oneself {}, async |ctx, ()| {
             kept = Some(ctx.clone());
-            ctx.wait_for_result().await
+            let mut go = ctx.open_stream().await?;
+            let news = ctx.wait_for_result(); // it waits before the news can come
+            futures_lite::future::zip(news, go.send(())).await.0
         });
         let Err(Error::ContextCancelled(ctxc)) = block.await else { panic!("not cancelled") };
         assert_eq!(ctxc.canceller(), Some(child.uid()));
