@@ -225,8 +225,8 @@ impl Error {
     }
 
     /// The program's own error in it, of a type that is registered with
-    /// [`reg_error!`](crate::reg_error): be it that a task elsewhere failed of it, or that it never
-    /// left this process. Of several the first. See [`RemoteError::downcast`].
+    /// [`reg_error!`](macro@crate::reg_error): be it that a task elsewhere failed of it, or that it
+    /// never left this process. Of several the first. See [`RemoteError::downcast`].
     pub fn downcast<E: WireError>(&self) -> Option<E> {
         self.leaves().into_iter().find_map(|leaf| match leaf {
             Error::User(own) => registry::copied(own.get().downcast_ref::<E>()?),

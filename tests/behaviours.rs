@@ -24,8 +24,12 @@ mod cluster;
 mod ctx;
 #[path = "behaviours/errors.rs"]
 mod errors;
+#[path = "behaviours/fault.rs"]
+mod fault;
 #[path = "behaviours/generators.rs"]
 mod generators;
+#[path = "behaviours/groups.rs"]
+mod groups;
 #[path = "behaviours/harness.rs"]
 mod harness;
 #[path = "behaviours/interrupt.rs"]

@@ -88,6 +88,16 @@ path:    worker -> supervisor
 }
 
 #[test]
+fn failures_are_all_told() {
+    let ended: Ended = run(example("failures"));
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(lines[0], "25 failures:", "{ended:?}");
+    let expected: Vec<String> = (0..25).map(|n| format!("  number {n} failed")).collect();
+    assert_eq!(lines[1..], expected);
+}
+
+#[test]
 fn bidir_stream_adds_up() {
     let expected = "\
 adding from 100

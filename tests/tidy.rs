@@ -294,3 +294,52 @@ fn every_violation_and_misuse_is_tested() {
     }
     none(untested, "every variant is in a script or a test");
 }
+
+/// What stands in backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Whether a script of this name exists, or a test: `dir/name`, `module::name`. One that ends in an
+/// ellipsis begins so.
+fn is_proof(files: &[File], name: &str) -> bool {
+    let (name, cut) = match name.strip_suffix('…') {
+        Some(begin) => (begin, true),
+        None => (name, false),
+    };
+    if !name.contains("::") {
+        let script = format!("tests/harness/tests/scripts/{name}");
+        let is_it = |path: &str| match cut {
+            true => path.starts_with(&script),
+            false => path.strip_suffix(".txt") == Some(&script),
+        };
+        return files.iter().any(|file| is_it(&file.path));
+    }
+    let mut parts = name.rsplit("::");
+    let last = parts.next().unwrap_or_default();
+    let in_module = |file: &&File, module: &str| file.path.contains(&format!("/{module}"));
+    let modules: Vec<&str> = parts.collect();
+    let mut there = files.iter().filter(|file| file.is_rust());
+    // A module by itself, or a test in one.
+    let is_module = |file: &&File| in_module(file, last);
+    let has_test = |file: &&File| {
+        let begin = if cut { format!("fn {last}") } else { format!("fn {last}(") };
+        in_module(file, modules[0]) && file.text.contains(&begin)
+    };
+    there.any(|file| has_test(&file) || (!cut && is_module(&file)))
+}
+
+#[test]
+fn proofs_of_endings_exist() {
+    let (files, page) = (files(), read("docs/endings.md"));
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let proofs: Vec<&str> = rows
+        .filter_map(|row| row.split(" | ").nth(2))
+        .flat_map(quoted)
+        .filter(|name| name.contains('/') || name.contains("::"))
+        .collect();
+    assert!(proofs.len() > 60, "only {} proofs: has the table changed?", proofs.len());
+    let missing = proofs.into_iter().filter(|name| !is_proof(&files, name));
+    let missing: BTreeSet<String> = missing.map(str::to_owned).collect();
+    none(missing.into_iter().collect(), "what docs/endings.md names exists");
+}

@@ -166,3 +166,66 @@ pub(super) fn encoded(error: &Dyn) -> Option<(&'static str, Vec<u8>)> {
     log::warning!("tractor::runtime", "an error {path} goes without its value: {why_not}");
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::error::Raise as _;
+
+    macro_rules! errors {
+        ($($name:ident($of:ty)),+) => {
+            $(#[derive(Debug, PartialEq, Serialize, Deserialize)]
+            struct $name($of);
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str(stringify!($name))
+                }
+            }
+
+            impl std::error::Error for $name {})+
+        };
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Nested(Vec<Nested>);
+
+    errors!(First(u32), Second(String), Unknown(u32), Deep(Nested));
+    crate::reg_error!(First, Second, Deep);
+
+    #[test]
+    fn each_registered_type_is_found_and_no_other() {
+        let (path, value) = encoded(&First(7)).unwrap();
+        assert!(path.ends_with("registry::tests::First"), "{path}");
+        assert_eq!(payload::decode::<First>(&value).unwrap(), First(7));
+        assert_eq!(encoded(&Second("x".into())).unwrap().0, type_name::<Second>());
+        assert!(encoded(&Unknown(7)).is_none());
+        assert!(encoded(&std::fmt::Error).is_none());
+        check().unwrap();
+    }
+
+    #[test]
+    fn error_of_this_process_is_found_by_its_type() {
+        let error = Err::<(), _>(Second("x".into())).raise().unwrap_err();
+        assert_eq!(error.downcast(), Some(Second("x".into())));
+        assert_eq!(error.downcast::<First>(), None);
+        // The receiver needs no registration, and here it is both.
+        let unknown = Err::<(), _>(Unknown(1)).raise().unwrap_err();
+        assert_eq!(unknown.downcast(), Some(Unknown(1)));
+        assert_eq!(Error::TooSlow.downcast::<First>(), None);
+    }
+
+    #[test]
+    fn value_that_is_too_large_or_too_deep_stays_behind() {
+        assert!(encoded(&Second("x".repeat(VALUE_LEN_MAX))).is_none());
+        let deep = |depth: usize| {
+            Deep((1..depth).fold(Nested(Vec::new()), |inner, _| Nested(vec![inner])))
+        };
+        assert!(encoded(&deep(VALUE_DEPTH_MAX)).is_some());
+        assert!(encoded(&deep(VALUE_DEPTH_MAX + 1)).is_none());
+    }
+}

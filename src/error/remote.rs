@@ -116,7 +116,7 @@ impl RemoteError {
     }
 
     /// The error itself, when its program has registered its type with
-    /// [`reg_error!`](crate::reg_error), and that is `E`. The receiver needs no registration.
+    /// [`reg_error!`](macro@crate::reg_error), and that is `E`. The receiver needs no registration.
     ///
     /// `None` for any other error, and for one whose value is no `E` here: the two programs may not
     /// be the same.

@@ -150,7 +150,9 @@ fn text_by(make: impl FnOnce() -> String) -> String {
 fn traceback(error: &Error) -> String {
     let mut text = String::new();
     if let Error::Group(_) = error {
-        error.leaves().into_iter().for_each(|leaf| push_leaf(&mut text, leaf));
+        let leaves = error.leaves();
+        let max = TEXT_LEN_MAX / leaves.len().max(1);
+        leaves.into_iter().for_each(|leaf| push_leaf(&mut text, leaf, max));
         return text;
     }
     let mut source = error.cause();
@@ -170,15 +172,21 @@ fn traceback(error: &Error) -> String {
     text
 }
 
-/// One member of a group's report: what it is, and its own report.
-fn push_leaf(text: &mut String, leaf: &Error) {
+/// One member of a group's report: what it is, and its own report, as far as there is room for it.
+fn push_leaf(text: &mut String, leaf: &Error, max: usize) {
+    let until = text.len() + max;
     // Writing to a String can't fail.
     let _ = writeln!(text, "- {leaf}");
     let report = match leaf.remote() {
         Some(remote) => remote.traceback().to_owned(),
         None => traceback(leaf),
     };
-    report.lines().for_each(|line| text.extend(["  ", line, "\n"]));
+    for line in report.lines() {
+        if text.len() + line.len() > until {
+            break;
+        }
+        text.extend(["  ", line, "\n"]);
+    }
 }
 
 fn push_backtrace(text: &mut String, error: &BoxError) {

@@ -517,7 +517,7 @@ fn read_on_a_thread(mut sub: Subscription<u64>, count: u64) -> (u64, u64) {
 }
 
 /// Readers may be on any threads: each item is read or reported as missed, by each of them.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn readers_on_several_threads_account_for_every_item() -> Result<()> {
     const COUNT: u64 = 20_000;
     open_nursery(async |an| {

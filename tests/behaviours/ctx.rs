@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tractor::context::ContextState;
 use tractor::error::Misuse;
 use tractor::scope::{self, finally, sleep};
@@ -345,6 +346,64 @@ async fn ctx_06_multitask_parent_cancels_from_nonroot_task() -> Result<()> {
         child.cancel_actor().await
     })
     .await
+}
+
+/// Nests too deep to be sent when it is a list of that many lists.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Nested(Vec<Nested>);
+
+fn nested(depth: u32) -> Nested {
+    (0..depth).fold(Nested(Vec::new()), |inner, _| Nested(vec![inner]))
+}
+
+#[tractor::context]
+async fn start_with_something_else_then(ctx: Context<Nested, (), ()>) -> Result<()> {
+    let refused = ctx.started(nested(100)).await;
+    assert!(matches!(refused, Err(Error::MsgType(_))), "{refused:?}");
+    ctx.started(nested(3)).await
+}
+
+/// A first value that can't be sent is an error where it is given, and may be given again.
+#[tractor::test(matrix)]
+async fn started_value_that_is_refused_may_be_tried_again() -> Result<()> {
+    open_nursery(async |an| {
+        let child = an.start_actor("child").enable(module!()).await?;
+        let task = start_with_something_else_then {};
+        let first = child.open_context(task, async |_, first: Nested| Ok(first)).await?;
+        assert_eq!(first, nested(3));
+        child.cancel_actor().await
+    })
+    .await
+}
+
+/// Never starts, and fails when it is cancelled.
+#[tractor::context]
+async fn fail_instead_of_starting(_ctx: Context<(), (), ()>) -> Result<()> {
+    finally(sleep(FOREVER), async { "x".parse::<u32>().raise().map(drop) }).await
+}
+
+/// ER-10. Cancelled while it waits for `started`: what the far task fails of is raised, and not the
+/// cancellation.
+#[tractor::test(matrix)]
+async fn cancel_while_starting_raises_what_the_task_fails_of() -> Result<()> {
+    open_nursery(async |an| {
+        let child = an.start_actor("child").enable(module!()).await?;
+        let opens = child.open_context(fail_instead_of_starting {}, async |_, ()| Ok(()));
+        let cut = scope::move_on_after(Duration::from_millis(30), opens).await;
+        let Some(Err(error)) = cut else { panic!("{cut:?}") };
+        assert_eq!(remote_type(&error), "ParseIntError");
+        // Nothing of the kind where it ends as it was asked to.
+        let opens = child.open_context(never_start {}, async |_, ()| Ok(()));
+        let cut = scope::move_on_after(Duration::from_millis(30), opens).await;
+        assert!(cut.is_none(), "{cut:?}");
+        child.cancel_actor().await
+    })
+    .await
+}
+
+#[tractor::context]
+async fn never_start(_ctx: Context<(), (), ()>) -> Result<()> {
+    sleep(FOREVER).await
 }
 
 // CTX-09

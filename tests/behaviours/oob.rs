@@ -91,3 +91,37 @@ async fn cancel_inside_of_the_block_lets_it_go_on() -> Result<()> {
     })
     .await
 }
+
+#[tractor::context]
+async fn cancel_oneself(ctx: Context<(), (), ()>) -> Result<()> {
+    ctx.started(()).await?;
+    let mut go = ctx.open_stream().await?;
+    go.recv().await?;
+    ctx.cancel().await;
+    assert!(ctx.cancel_called());
+    sleep(FOREVER).await
+}
+
+/// A task that cancels itself names its own actor, and nobody absorbs that.
+#[tractor::test(matrix)]
+async fn task_that_cancels_itself_is_raised_as_such() -> Result<()> {
+    open_nursery(async |an| {
+        let child = an.start_actor("child").enable(module!()).await?;
+        let mut kept = None;
+        let block = child.open_context(cancel_oneself {}, async |ctx, ()| {
+            kept = Some(ctx.clone());
+            let mut go = ctx.open_stream().await?;
+            let news = ctx.wait_for_result(); // it waits before the news can come
+            futures_lite::future::zip(news, go.send(())).await.0
+        });
+        let Err(Error::ContextCancelled(ctxc)) = block.await else { panic!("not cancelled") };
+        assert_eq!(ctxc.canceller(), Some(child.uid()));
+        assert!(!ctxc.is_own_cancel());
+        let ctx = kept.unwrap();
+        assert_eq!(ctx.state(), ContextState::PeerCancelled);
+        // The block failed of it, and so had nothing left to cancel.
+        assert!(!ctx.cancel_acked());
+        child.cancel_actor().await
+    })
+    .await
+}

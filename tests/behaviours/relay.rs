@@ -244,6 +244,11 @@ mod namesakes {
     }
 }
 
+/// Two types that can't be told apart, in this process.
+pub(crate) fn register_namesakes() {
+    namesakes::register_both();
+}
+
 /// A program of its own, as what is registered is so for the whole process.
 #[test]
 fn two_error_types_of_one_path_are_refused() {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use tractor_core::msg::{Features, FuncType, Request};
+use tractor_core::msg::{Features, FuncType, RemoteError, Request};
 use tractor_core::supervise::{ChildConfig, ExitStatus, Link};
 use tractor_core::{
     Actor, Address, Call, CancelPolicy, Config, ConnId, DialogId, EndReason, Input, Payload, Text,
@@ -197,10 +197,8 @@ impl World {
                 })?;
                 self.task_over(side)
             }
-            Op::Fail { side, kind } => {
-                let (at, opts) =
-                    (self.host(&side.at)?, Opts::from([("type".into(), kind.clone())]));
-                let error = inject::error(self.actor(at)?.uid().clone(), &opts);
+            Op::Fail { side, kind, opts } => {
+                let error = self.failure(side, kind, opts)?;
                 self.task_over(side)?;
                 self.on(side, |actor, now, id| {
                     actor.fail(now, id, error);
@@ -277,6 +275,18 @@ impl World {
         let host = self.host(at)?;
         let found = self.hosts[host].children.iter().find(|(_, n)| *n == name);
         found.map(|(id, _)| (host, *id)).ok_or(format!("no child {name}"))
+    }
+
+    /// What a task fails of: an error of its own, or that of another dialog of its actor.
+    fn failure(&mut self, side: &Side, kind: &str, opts: &Opts) -> Result<RemoteError, String> {
+        let at = self.host(&side.at)?;
+        let us = self.actor(at)?.uid().clone();
+        let Some(label) = opts.get("of") else {
+            return Ok(inject::error(us, &Opts::from([("type".into(), kind.into())])));
+        };
+        let of = self.dialog(&Side { at: side.at.clone(), label: label.clone() })?;
+        let error = self.hosts[at].tasks.get(&of).and_then(|task| task.error.clone());
+        Ok(tractor_core::relayed(error.ok_or(format!("{label} has no error"))?, &us))
     }
 
     fn task_over(&mut self, side: &Side) -> Done {
@@ -486,7 +496,8 @@ impl World {
         let host = &mut self.hosts[host];
         host.labels.insert(label.clone(), id);
         let items = VecDeque::new();
-        host.tasks.insert(id, Task { label, callee: false, items, over: false, told: false });
+        let (callee, over, told, error) = (false, false, false, None);
+        host.tasks.insert(id, Task { label, callee, items, over, told, error });
     }
 
     fn start(&mut self, side: &Side, to: &str, func: FuncType, opts: &Opts) -> Done {

@@ -66,7 +66,7 @@ pub enum Op {
     CloseReceiver { side: Side },
     Stop { side: Side },
     Finish { side: Side, opts: Opts },
-    Fail { side: Side, kind: String },
+    Fail { side: Side, kind: String, opts: Opts },
     Cancelled { side: Side },
     Cancel { side: Side },
     Abandon { side: Side },
@@ -245,7 +245,8 @@ impl Op {
             "stats" => Op::Stats { side },
             "stop" => Op::Stop { side },
             "finish" => Op::Finish { side, opts: w.opts() },
-            "fail" => Op::Fail { side, kind: w.word()? },
+            // `of=label`: of what another dialog of this actor failed of, which is sent on.
+            "fail" => Op::Fail { side, kind: w.word()?, opts: w.opts() },
             "cancelled" => Op::Cancelled { side },
             "cancel" => Op::Cancel { side },
             "abandon" => Op::Abandon { side },
@@ -380,7 +381,10 @@ impl Op {
                 write!(f, "finish {side}")?;
                 write_opts(f, opts)
             }
-            Op::Fail { side, kind } => write!(f, "fail {side} {kind}"),
+            Op::Fail { side, kind, opts } => {
+                write!(f, "fail {side} {kind}")?;
+                write_opts(f, opts)
+            }
             Op::Cancelled { side } => write!(f, "cancelled {side}"),
             Op::Cancel { side } => write!(f, "cancel {side}"),
             Op::Abandon { side } => write!(f, "abandon {side}"),

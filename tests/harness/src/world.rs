@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use tractor_core::msg::Msg;
+use tractor_core::msg::{Msg, RemoteError};
 use tractor_core::{
     Actor, ChildId, Cid, ConnId, DialogEvent, DialogId, Effect, Event, Input, Instant,
-    NurseryEvent, NurseryId, Output, Signal,
+    NurseryEvent, NurseryId, Outcome, Output, Signal,
 };
 
 use crate::show;
@@ -26,6 +26,8 @@ pub struct Task {
     pub over: bool,
     /// The task was told to end.
     pub told: bool,
+    /// What it ended of, when that was told.
+    pub error: Option<RemoteError>,
 }
 
 /// A machine's worth of an actor: the core, and what its driver and its tasks would keep.
@@ -192,6 +194,7 @@ impl World {
             items: VecDeque::new(),
             over: false,
             told: false,
+            error: None,
         };
         let host = &mut self.hosts[host];
         host.labels.insert(task.label.clone(), *dialog);
@@ -202,9 +205,15 @@ impl World {
         self.rules.event(&self.hosts[host], event);
         let host = &mut self.hosts[host];
         match event {
-            Event::Dialog(id, DialogEvent::Done(_)) => {
+            Event::Dialog(id, DialogEvent::Done(outcome)) => {
                 if let Some(task) = host.tasks.get_mut(id).filter(|t| !t.callee) {
                     task.over = true;
+                    task.error = match &**outcome {
+                        Outcome::Errored { error, .. } | Outcome::Cancelled { error, .. } => {
+                            Some(error.clone())
+                        }
+                        _ => None,
+                    };
                 }
             }
             Event::Dialog(id, DialogEvent::Items(batch)) => {
