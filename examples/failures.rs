@@ -10,8 +10,11 @@ const CHILDREN: usize = 25;
 /// Fails a moment later. The first failure cancels the others, but they are past being stopped.
 #[tractor::context]
 async fn fail(ctx: Context<(), (), ()>, number: usize) -> Result<(), BoxError> {
-    ctx.started(()).await?;
-    scope::shield(sleep(Duration::from_millis(20))).await?;
+    let shielded = async move {
+        ctx.started(()).await?;
+        sleep(Duration::from_millis(20)).await
+    };
+    scope::shield(shielded).await?;
     Err(format!("number {number} failed"))?
 }
 

@@ -45,8 +45,11 @@ fn numbers(error: &Error) -> BTreeSet<u32> {
 /// Fails a moment later, also when it is cancelled meanwhile.
 #[tractor::context]
 async fn fail_in_any_case(ctx: Context<(), (), ()>, number: u32) -> Result<()> {
-    ctx.started(()).await?;
-    scope::shield(sleep(Duration::from_millis(20))).await?;
+    let shielded = async move {
+        ctx.started(()).await?;
+        sleep(Duration::from_millis(20)).await
+    };
+    scope::shield(shielded).await?;
     Err(Failed { number }).raise()
 }
 
