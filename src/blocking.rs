@@ -1,7 +1,9 @@
 //! Blocking work: [`unblock`], and the threads it runs on.
 
 use std::future::poll_fn;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -34,8 +36,8 @@ static POOL: LazyLock<Arc<Pool>> = LazyLock::new(|| Pool::new(UNBLOCK_THREADS_MA
 /// for ever.
 ///
 /// **A thread can't be cancelled.** When the call is, its await ends at once, while `work` runs on
-/// to its end; the actor does not end before that, for as long as the teardown budget lasts, and
-/// then says in the log what it leaves behind. `work` that did not begin never does. Whoever wants
+/// to its end; an actor that ends meanwhile waits for that, until a teardown budget has passed since
+/// the call was cancelled. Then the log says what is left behind. `work` that did not begin never does. Whoever wants
 /// to wait for it puts a [`shield`](crate::scope::shield) around the call. Work that has to end
 /// when it is told to, whatever it does, needs a process of its own.
 ///
@@ -68,20 +70,24 @@ where
     scope::check()?;
     let mut turn = pool.turn();
     let permit = scope::cancellable(poll_fn(|cx| turn.poll(cx).map(Ok))).await?;
-    let call = Call { result: Oneshot::new(), background: Background::here() };
-    let job = job(work, permit, call.result.clone());
-    pool.submit(job)?;
+    let (result, taken) = (Oneshot::new(), Arc::new(AtomicBool::new(false)));
+    let ticket = Ticket { result: result.clone(), taken: taken.clone() };
+    let call = Call { result, taken, background: Background::here() };
+    pool.submit(job(work, permit, ticket));
     scope::cancellable(poll_fn(|cx| call.result.poll(cx))).await
 }
 
 /// What a thread does.
-fn job<T, F>(work: F, permit: Permit, result: Oneshot<Result<T>>) -> Job
+fn job<T, F>(work: F, permit: Permit, ticket: Ticket<T>) -> Job
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     let identity = current::identity();
     Box::new(move || {
+        if ticket.taken.swap(true, Ordering::SeqCst) {
+            return; // Nobody wants it any more.
+        }
         let work = AssertUnwindSafe(|| match identity {
             Some(identity) => identity.run(work),
             None => work(),
@@ -89,19 +95,36 @@ where
         // The report is made here: it is this thread that knows where it panicked.
         let value = catch_unwind(work).map_err(Error::from_panic);
         drop(permit);
-        result.set(value);
+        ticket.result.set(value);
     })
 }
 
-/// A call that has begun. Dropped before it has ended, it leaves its end to the actor.
+/// The job's end of a call. A job that is dropped has no thread: that is the result then.
+struct Ticket<T> {
+    result: Oneshot<Result<T>>,
+    taken: Arc<AtomicBool>,
+}
+
+impl<T> Drop for Ticket<T> {
+    fn drop(&mut self) {
+        let no_thread = io::Error::new(io::ErrorKind::OutOfMemory, "the system makes no thread");
+        self.result.set(Err(no_thread.into()));
+    }
+}
+
+/// A call that was submitted. Dropped before its work has begun, it takes it back; before that has
+/// ended, it leaves its end to the actor.
 struct Call<T: Send + 'static> {
     result: Oneshot<Result<T>>,
+    /// The work has begun, or never will.
+    taken: Arc<AtomicBool>,
     background: Option<Background>,
 }
 
 impl<T: Send + 'static> Drop for Call<T> {
     fn drop(&mut self) {
-        if !self.result.is_empty() {
+        let is_back = !self.taken.swap(true, Ordering::SeqCst);
+        if is_back || !self.result.is_empty() {
             return;
         }
         log::debug!(target: "tractor::runtime", "a blocking call goes on without its task");

@@ -23,7 +23,7 @@ use crate::wait::{self, wait};
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Looks an actor up by its name and runs `body` with a portal to it, or `None` when there is none.
-/// The youngest of that name is taken. A connection that was made for it is closed at the end.
+/// One that this actor is connected to anyway is taken, else the youngest. A connection that was made for it is closed at the end.
 ///
 /// # Errors
 /// Those of `body`; [`Error::PeerLost`] when the registrar is gone; [`Error::Cancelled`];
@@ -106,10 +106,10 @@ fn is_registrar(shared: &Shared) -> bool {
     shared.lock().core.config().is_registrar
 }
 
-/// An actor of this name that we are connected to anyway.
+/// An actor of this name that we are connected to anyway, by our own doing.
 fn known_peer(shared: &Arc<Shared>, name: &str) -> Option<Portal> {
     let inner = shared.lock();
-    let (conn, aid) = inner.core.peers().find(|(_, aid)| aid.uid.name == *name)?;
+    let (conn, aid) = inner.core.chosen_peers().find(|(_, aid)| aid.uid.name == *name)?;
     let child = inner.core.children().find(|(_, uid, ..)| **uid == aid.uid).map(|(id, ..)| id);
     Some(Portal { shared: shared.clone(), conn, child, uid: aid.uid.clone() })
 }
@@ -157,7 +157,7 @@ fn start(shared: &Arc<Shared>, conn: ConnId, request: Request) -> Result<Dialog>
 async fn registrar(shared: &Arc<Shared>) -> Result<ConnId> {
     let known = {
         let inner = shared.lock();
-        let mut peers = inner.core.peers();
+        let mut peers = inner.core.chosen_peers();
         peers.find(|(_, aid)| aid.is_registrar == Some(true)).map(|(conn, _)| conn)
     };
     if let Some(conn) = known {

@@ -429,13 +429,31 @@ impl Future for Running {
             Poll::Ready(())
         });
         if done.is_ready() {
-            let wakers = {
-                let mut inner = self.0.shared.lock();
-                inner.driver_done = true;
-                inner.life_wakers.take()
-            };
-            wakers.into_iter().for_each(Waker::wake);
+            self.tell_done();
         }
         done
+    }
+}
+
+impl Running {
+    fn tell_done(&self) {
+        let wakers = {
+            let mut inner = self.0.shared.lock();
+            inner.driver_done = true;
+            inner.life_wakers.take()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// An executor that goes away drops its tasks. The actor ends with its driver then, and who waits
+/// for it elsewhere is told.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.0.shared.lock().driver_done {
+            error!("tractor::runtime", "the executor dropped the driver: its actor ends here");
+            self.0.shared.give_up();
+            self.tell_done();
+        }
     }
 }

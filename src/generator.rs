@@ -78,6 +78,7 @@ impl Portal {
         Fut: Future<Output = Result<T>> + Send,
     {
         scope::check()?;
+        self.check_far()?;
         let mut kwargs = Vec::new();
         payload::encode_into(&endpoint, &mut kwargs)?;
         let (ns, func) = (E::PATH.ns, E::PATH.name);

@@ -58,7 +58,7 @@ impl Portal {
         }
     }
 
-    /// What kind of link carries this: `"socketpair"`, `"uds"`.
+    /// What kind of link carries this: `"socketpair"`, `"uds"`, `"tcp"`.
     pub fn link(&self) -> Option<&'static str> {
         self.shared.lock().conns.get(&self.conn).map(|io| io.stream.link())
     }
@@ -163,10 +163,7 @@ impl Portal {
         Fut: Future<Output = Result<T>> + Send,
     {
         scope::check()?;
-        if self.uid == self.shared.uid {
-            let text = "a context links two actors, and this portal leads to its own actor";
-            return Err(Error::config(text));
-        }
+        self.check_far()?;
         let kwargs = encode(&endpoint)?;
         let (ns, func) = (E::PATH.ns, E::PATH.name);
         let call = Call { func_type: FuncType::Context, ns, func, kwargs: &kwargs };
@@ -188,6 +185,15 @@ impl Portal {
         let task = context::around(self.shared.clone(), dialog.id, Box::pin(task));
         let leave = |ended| leave(&dialog, &block, &record, ended);
         scope::guarded(&block, task, leave, Error::is_news).await
+    }
+
+    /// That the portal leads to another actor: two tasks can only be linked then.
+    pub(crate) fn check_far(&self) -> Result<()> {
+        if self.uid == self.shared.uid {
+            let text = "a context links two actors, and this portal leads to its own actor";
+            return Err(Error::config(text));
+        }
+        Ok(())
     }
 
     /// Asks the actor to end, as a whole, and waits until it answered, is gone, or took too
@@ -286,11 +292,13 @@ pub(crate) struct Dialog {
 
 impl Drop for Dialog {
     fn drop(&mut self) {
-        self.shared.command(|inner, now| {
-            let ended = inner.remove_mailbox(self.id).is_some_and(|m| m.outcome.is_some());
-            if !ended {
+        // An error in it may be the program's: it is dropped without the lock.
+        let _mailbox = self.shared.command(|inner, now| {
+            let mailbox = inner.remove_mailbox(self.id);
+            if mailbox.as_ref().is_none_or(|m| m.outcome.is_none()) {
                 inner.core.abandon(now, self.id);
             }
+            mailbox
         });
     }
 }

@@ -262,8 +262,14 @@ impl Shared {
     /// Binds an address, which the driver listens on from now on.
     ///
     /// # Errors
-    /// When no transport serves the address, or it can't be bound.
+    /// When other machines can reach the address, no transport serves it, or it can't be bound.
     pub(crate) fn listen(&self, addr: &tractor_core::Address) -> Result<tractor_core::Address> {
+        if !tractor_transports::tcp::is_loopback(addr) {
+            return Err(crate::error::Error::config(format!(
+                "{addr} can be reached from other machines, and nothing would tell who connects: \
+                 listen on 127.0.0.1 or ::1"
+            )));
+        }
         let transport = self.transports.iter().find(|t| t.serves(addr)).ok_or_else(|| {
             crate::error::Error::config(format!("no transport serves the address {addr}"))
         })?;
@@ -288,7 +294,11 @@ impl Shared {
             mailbox.end(Err(crate::error::Error::Cancelled), mailbox.absorbed);
             wakers.extend(mailbox.wakers.take());
         }
-        let children = inner.children.drain().map(|(_, child)| child).collect::<Vec<_>>();
+        wakers.extend(inner.registry_wakers.take());
+        let mut children = inner.children.drain().map(|(_, child)| child).collect::<Vec<_>>();
+        for child in &mut children {
+            wakers.extend(child.wakers.take());
+        }
         let body = inner.body.clone();
         drop(inner);
         drop(children);
@@ -434,6 +444,7 @@ impl Inner {
     }
 
     /// Removes the mailbox of a dialog whose owner is gone. Who waits on it besides looks again.
+    #[must_use = "to be dropped without the lock: an error in it may be the program's"]
     pub(crate) fn remove_mailbox(&mut self, dialog: DialogId) -> Option<Mailbox> {
         let mut mailbox = self.mailboxes.remove(&dialog)?;
         if let Some(fanout) = mailbox.fanout.upgrade() {

@@ -292,7 +292,8 @@ impl<O: Serialize> SendHalf<O> {
                 Err(SendError::Blocked) => blocked(inner, dialog, cx),
                 Err(SendError::Overrun) => Poll::Ready(Err(Error::Overrun)),
                 Err(SendError::Misuse(misuse)) => Poll::Ready(Err(why_not(inner, dialog, misuse))),
-                Err(_) => Poll::Pending,
+                // A kind of error that is new in the core: never a wait for nothing.
+                Err(other) => Poll::Ready(Err(Error::config(other.to_string()))),
             }
         });
         if let (Poll::Pending, Some(bytes)) = (&result, owned) {

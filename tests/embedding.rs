@@ -104,3 +104,22 @@ fn a_program_without_a_runtime() {
     }));
     assert_eq!(said.unwrap(), "tokio");
 }
+
+/// The runtime that an actor runs on goes away under it: who waits for the actor is told.
+#[test]
+fn actor_ends_with_the_runtime_that_it_was_attached_to() {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let executor = Arc::new(tractor_executors::tokio::Tokio::attached(runtime.handle().clone()));
+    let config = RootConfig::named("bereft").executor(executor);
+    let (tell, told) = std::sync::mpsc::channel();
+    let waiting = std::thread::spawn(move || {
+        futures_lite::future::block_on(open_root_actor(config, async move |_| {
+            tell.send(()).unwrap();
+            sleep(FOREVER).await
+        }))
+    });
+    told.recv().unwrap();
+    runtime.shutdown_timeout(FOREVER);
+    let ended = waiting.join().unwrap();
+    assert!(matches!(ended, Err(tractor::Error::Cancelled)), "{ended:?}");
+}

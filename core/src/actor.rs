@@ -447,6 +447,13 @@ impl Actor {
         self.channels.get(conn).is_some_and(|c| !c.is_ended())
     }
 
+    /// The peers that we chose to be connected to: the parent, children, those that we connected to
+    /// ourselves. Not those that came to us, which can say of themselves what they like.
+    pub fn chosen_peers(&self) -> impl Iterator<Item = (ConnId, &Aid)> {
+        let came = |conn| self.channels.get(conn).is_some_and(|c| c.role == Role::Accepted);
+        self.peers().filter(move |(conn, _)| !came(*conn))
+    }
+
     /// The open connections and their peers.
     pub fn peers(&self) -> impl Iterator<Item = (ConnId, &Aid)> {
         let open = self.channels.iter().filter(|(_, c)| c.is_open());

@@ -7,7 +7,6 @@
 //!   free.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -31,13 +30,13 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<(u64, Job)>,
+    jobs: VecDeque<Job>,
     /// Permits that are given, or granted.
     permits: usize,
     threads: usize,
     /// Threads that wait for a job.
     idle: usize,
-    /// Counts jobs and turns.
+    /// Counts turns.
     next: u64,
     /// Who waits for a permit, in order.
     waiting: BTreeMap<u64, Waker>,
@@ -68,43 +67,40 @@ impl Pool {
         Turn { pool: self.clone(), place: None }
     }
 
-    /// Has a thread do `job`.
-    ///
-    /// # Errors
-    /// When there is no thread, and the system makes none. Then the job is gone.
-    pub(super) fn submit(self: &Arc<Self>, job: Job) -> io::Result<()> {
-        let (number, needs_thread) = {
+    /// Has a thread do `job`. When there is none, and the system makes none, it is dropped.
+    pub(super) fn submit(self: &Arc<Self>, job: Job) {
+        let needs_thread = {
             let mut state = self.lock();
-            let number = state.next();
             // Those that wait in the queue have the idle threads for themselves.
             let needs_thread = state.idle <= state.jobs.len() && state.threads < self.threads_max;
             state.threads += usize::from(needs_thread);
-            state.jobs.push_back((number, job));
-            (number, needs_thread)
+            state.jobs.push_back(job);
+            needs_thread
         };
         if !needs_thread {
             self.new_job.notify_one();
-            return Ok(());
+            return;
         }
         let pool = self.clone();
         let made = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || pool.work());
-        made.map(drop).or_else(|error| self.without_thread(number, error))
+        if let Err(error) = made {
+            log::warn!(target: "tractor::runtime", "no thread for a blocking call: {error}");
+            self.without_thread();
+        }
     }
 
-    /// The system makes no thread: the job waits for one that is there already, if there is.
-    fn without_thread(&self, number: u64, error: io::Error) -> io::Result<()> {
-        let mut state = self.lock();
-        state.threads -= 1;
-        if state.threads > 0 {
-            return Ok(());
-        }
-        let Some(at) = state.jobs.iter().position(|(known, _)| *known == number) else {
-            return Ok(());
+    /// The system makes no thread: jobs wait for those that are there already, or for one that is
+    /// being made; the last that fails takes them all along.
+    fn without_thread(&self) {
+        let stranded = {
+            let mut state = self.lock();
+            state.threads -= 1;
+            match state.threads {
+                0 => std::mem::take(&mut state.jobs),
+                _ => VecDeque::new(),
+            }
         };
-        let job = state.jobs.remove(at);
-        drop(state);
-        drop(job);
-        Err(error)
+        drop(stranded);
     }
 
     /// The life of a thread.
@@ -129,7 +125,7 @@ impl Pool {
         }
         let job = state.jobs.pop_front();
         state.threads -= usize::from(job.is_none());
-        job.map(|(_, job)| job)
+        job
     }
 
     /// A permit is free: for the next in line, or for whoever comes.

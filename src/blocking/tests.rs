@@ -99,16 +99,42 @@ fn a_dropped_call_runs_on_to_its_end() {
     let pool = Pool::new(1, LONG);
     let (open, gate) = mpsc::channel::<()>();
     let (done, ended) = mpsc::channel();
+    let (begin, begun) = mpsc::channel();
     {
         let mut call = pin!(unblock_on(&pool, move || {
+            begin.send(()).unwrap();
             gate.recv().unwrap();
             done.send(()).unwrap();
         }));
         assert!(!poll(&mut call));
+        begun.recv_timeout(LONG).unwrap();
     }
     open.send(()).unwrap();
     ended.recv_timeout(LONG).unwrap();
     assert_eq!(block_on(unblock_on(&pool, || 7)).unwrap(), 7, "its permit is free again");
+}
+
+#[test]
+fn work_that_did_not_begin_is_taken_back() {
+    let pool = Pool::new(1, LONG);
+    let permit = block_on(poll_fn(|cx| pool.turn().poll(cx)));
+    let (result, taken) = (Oneshot::new(), Arc::new(AtomicBool::new(false)));
+    let ticket = Ticket { result: result.clone(), taken: taken.clone() };
+    let job = job(|| unreachable!("it never begins"), permit, ticket);
+    drop(Call { result, taken, background: None });
+    job();
+    assert_eq!(block_on(unblock_on(&pool, || 7)).unwrap(), 7, "its permit is free again");
+}
+
+#[test]
+fn jobs_without_a_thread_fail() {
+    let pool = Pool::new(2, LONG);
+    let result: Oneshot<Result<()>> = Oneshot::new();
+    let taken = Arc::new(AtomicBool::new(false));
+    drop(Ticket { result: result.clone(), taken });
+    let failed = block_on(poll_fn(|cx| result.poll(cx)));
+    assert!(matches!(failed, Err(Error::Io(_))), "{failed:?}");
+    assert_eq!(block_on(unblock_on(&pool, || 7)).unwrap(), 7);
 }
 
 #[test]
@@ -121,12 +147,15 @@ fn a_result_that_panics_when_it_is_dropped_costs_no_thread() {
     }
     let pool = Pool::new(1, LONG);
     let (open, gate) = mpsc::channel::<()>();
+    let (begin, begun) = mpsc::channel();
     {
         let mut call = pin!(unblock_on(&pool, move || {
+            begin.send(()).unwrap();
             gate.recv().unwrap();
             Bomb
         }));
         assert!(!poll(&mut call));
+        begun.recv_timeout(LONG).unwrap();
     }
     open.send(()).unwrap();
     assert_eq!((block_on(unblock_on(&pool, || 7)).unwrap(), pool.threads()), (7, 1));
@@ -149,7 +178,7 @@ mod in_an_actor {
     use tractor_executors::smol::Smol;
 
     use super::*;
-    use crate::scope::{Root, move_on_after};
+    use crate::scope::{CancelScope, Root, move_on_after};
 
     #[test]
     fn a_cancelled_call_is_waited_for_at_the_end() {
@@ -158,11 +187,14 @@ mod in_an_actor {
         let (done, ended) = mpsc::channel();
         let watched = root.clone();
         block_on(root.run_all(async move {
+            let scope = CancelScope::new();
+            let begun = scope.clone();
             let work = move || {
+                begun.cancel();
                 gate.recv().unwrap();
                 done.send(()).unwrap();
             };
-            assert!(move_on_after(Duration::ZERO, unblock(work)).await.is_none());
+            assert!(scope.run(unblock(work)).await.is_none());
             assert_eq!(watched.reaping(), 1);
             open.send(()).unwrap();
         }));
@@ -176,7 +208,13 @@ mod in_an_actor {
         let watched = root.clone();
         let start = Instant::now();
         block_on(root.run_all(async move {
-            assert!(move_on_after(Duration::ZERO, unblock(move || gate.recv())).await.is_none());
+            let scope = CancelScope::new();
+            let begun = scope.clone();
+            let work = move || {
+                begun.cancel();
+                gate.recv()
+            };
+            assert!(scope.run(unblock(work)).await.is_none());
         }));
         assert!(start.elapsed() >= Duration::from_millis(50));
         assert_eq!((watched.lost(), watched.reaping()), (1, 0));

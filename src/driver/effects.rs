@@ -291,19 +291,21 @@ fn finish(
     // Before the lock: the texts of an error, and its destructor, are code of the program.
     let raw = error.as_ref().map(|error| to_wire(error, &shared.uid));
     let ended = error.unwrap_or(Error::Cancelled);
-    shared.command(|inner, now| {
+    // And so what might be the last of the error outlives the lock.
+    let _kept = ended.clone();
+    let _mailbox = shared.command(|inner, now| {
         let told = inner.core.cancelled_by(dialog).is_some();
         task_ended(inner, dialog, Err(ended));
         match raw {
             Some(raw) if !(told && is_own_cancel) => inner.core.fail(now, dialog, raw),
             _ => inner.core.cancelled(now, dialog),
         }
-        inner.remove_mailbox(dialog);
+        inner.remove_mailbox(dialog)
     });
 }
 
 fn returned(shared: &Arc<Shared>, dialog: DialogId, value: Vec<u8>) {
-    shared.command(|inner, now| {
+    let _mailbox = shared.command(|inner, now| {
         let payload = match value.len() >= tractor_core::SPLICE_LEN_MIN {
             true => Payload::Owned(Bytes::from(value)),
             false => Payload::Borrowed(&value),
@@ -320,7 +322,7 @@ fn returned(shared: &Arc<Shared>, dialog: DialogId, value: Vec<u8>) {
             let error = inner.core.own_error("RuntimeError", &text);
             inner.core.fail(now, dialog, error);
         }
-        inner.remove_mailbox(dialog);
+        inner.remove_mailbox(dialog)
     });
 }
 

@@ -210,6 +210,7 @@ pub fn is_loopback(addr: &Address) -> bool {
             host.is_loopback() || host.to_ipv4_mapped().is_some_and(|host| host.is_loopback())
         }
         Address::Tcp { host, .. } => host.is_loopback(),
-        _ => true,
+        Address::Uds { .. } => true,
+        _ => false,
     }
 }

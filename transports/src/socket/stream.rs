@@ -3,7 +3,7 @@
 //! A reader that waits costs, per message: one call that arms the reactor, the reactor's own wait,
 //! and one `recv`. The `recv` that only finds out there is nothing is saved: a read that got less
 //! than it asked for has emptied the socket, so the next one waits without trying. When that was
-//! wrong (more came in between), a level-triggered reactor says so at once.
+//! wrong (more came in between), `try_io` of the reactor says so at once.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::OwnedFd;
