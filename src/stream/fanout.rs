@@ -12,12 +12,14 @@
 //! cancelled at any moment without anybody having to take its place.
 //!
 //! Before a reader takes an item whose place another one's unread item has, it gives way once, so
-//! that readers which run by turns and read equally fast never lose anything. It does not wait: the
-//! fastest reader sets the pace.
+//! that readers which run by turns and read equally fast never lose anything. It wakes them itself:
+//! who brings the news does so one by one, and may be at it still, on another thread. It does not
+//! wait: the fastest reader sets the pace.
 //!
 //! Locks: the actor's, then this one; or this one alone. What is in the ring are bytes, so that no
 //! code of the program runs under it: each reader decodes its own.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -41,6 +43,9 @@ pub(crate) struct Fanout {
     /// Taken from the inbox, and not yet in the ring.
     next: Option<Bytes>,
     end: Option<Result<()>>,
+    /// Readers that found nothing, to be woken by one that gives way. They are woken by news as
+    /// well, so one that is here may have gone on long ago.
+    waiting: BTreeMap<Place, Waker>,
 }
 
 /// What a reader finds.
@@ -126,7 +131,9 @@ impl Reader {
         let ctx = inbox.ctx().clone();
         let mut ring = Ring::new(capacity);
         let place = ring.join();
-        let shared = Arc::new(Mutex::new(Fanout { inbox, ring, next: None, end: None }));
+        let waiting = BTreeMap::new();
+        let fanout = Fanout { inbox, ring, next: None, end: None, waiting };
+        let shared = Arc::new(Mutex::new(fanout));
         if let Some(mailbox) = ctx.shared.lock().mailboxes.get_mut(&ctx.dialog) {
             mailbox.fanout = Arc::downgrade(&shared);
         }
@@ -187,10 +194,15 @@ impl Reader {
                 }
                 Look::End(end) => return Poll::Ready(end.map(|()| None)),
                 Look::GiveWay => {
+                    let mut waiting = std::mem::take(&mut lock(&self.shared).waiting);
+                    // Us last: who is woken first has its turn first, as a rule.
+                    waiting.remove(&self.place);
+                    waiting.into_values().for_each(Waker::wake);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
                 Look::Empty => {
+                    self.wait(cx.waker());
                     let shared = &self.shared;
                     std::task::ready!(
                         self.ctx
@@ -200,6 +212,18 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Leaves the waker for one who gives way.
+    fn wait(&self, waker: &Waker) {
+        let mut fanout = self.lock();
+        let old = match fanout.waiting.get(&self.place) {
+            Some(known) if known.will_wake(waker) => None,
+            _ => fanout.waiting.insert(self.place, waker.clone()),
+        };
+        // A waker is code of the program, also when it is dropped.
+        drop(fanout);
+        drop(old);
     }
 
     /// What the reader is told of items that it missed.
@@ -242,8 +266,10 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let mut fanout = self.lock();
         fanout.ring.leave(self.place);
+        let waker = fanout.waiting.remove(&self.place);
         let is_last = fanout.ring.readers() == 0;
         drop(fanout);
+        drop(waker);
         if is_last {
             // Nobody is left who could make another.
             let shared = &self.shared;
