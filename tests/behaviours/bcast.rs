@@ -158,6 +158,7 @@ async fn bcast_03_faster_task_to_recv_is_cancelled_by_slower() -> Result<()> {
                         sleep(Duration::from_millis(1)).await?;
                     } else if turn == 20 {
                         fast.cancel();
+                        checkpoint().await?; // it ends
                     }
                     match rx.recv().await {
                         Err(Error::Lagged(missed)) => {
@@ -517,19 +518,24 @@ fn read_on_a_thread(mut sub: Subscription<u64>, count: u64) -> (u64, u64) {
 }
 
 /// Readers may be on any threads: each item is read or reported as missed, by each of them.
-#[tractor::test]
+#[tractor::test(matrix)]
 async fn readers_on_several_threads_account_for_every_item() -> Result<()> {
     const COUNT: u64 = 20_000;
     open_nursery(async |an| {
         let child = echo_child(&an).await?;
         let block = child.open_stream_from(count { to: COUNT }, async |mut rx| {
+            // All of them before the first one reads.
+            let subs = (0..3).map(|_| rx.subscribe_with(8)).collect::<Result<Vec<_>>>()?;
+            let uid = tractor::current_actor()?.uid().clone();
             let mut threads = Vec::new();
-            for name in ["thread a", "thread b", "thread c"] {
-                let sub = rx.subscribe_with(8)?;
-                threads.push(std::thread::spawn(move || {
-                    let _done = marks::OnDrop(name);
+            for (n, sub) in subs.into_iter().enumerate() {
+                let mark = format!("{uid} {n}");
+                let done = marks::OnDrop(mark.clone());
+                let thread = std::thread::spawn(move || {
+                    let _done = done;
                     read_on_a_thread(sub, COUNT)
-                }));
+                });
+                threads.push((mark, thread));
             }
             let (mut read, mut missed) = (0, 0);
             loop {
@@ -541,8 +547,8 @@ async fn readers_on_several_threads_account_for_every_item() -> Result<()> {
                 }
             }
             assert_eq!(read + missed, COUNT);
-            for (name, thread) in ["thread a", "thread b", "thread c"].into_iter().zip(threads) {
-                marks::happened(name).await;
+            for (mark, thread) in threads {
+                marks::happened(&mark).await;
                 let (read, missed) = thread.join().unwrap();
                 assert_eq!(read + missed, COUNT);
             }
