@@ -36,10 +36,10 @@ static POOL: LazyLock<Arc<Pool>> = LazyLock::new(|| Pool::new(UNBLOCK_THREADS_MA
 /// for ever.
 ///
 /// **A thread can't be cancelled.** When the call is, its await ends at once, while `work` runs on
-/// to its end; an actor that ends meanwhile waits for that, until a teardown budget has passed since
-/// the call was cancelled. Then the log says what is left behind. `work` that did not begin never does. Whoever wants
-/// to wait for it puts a [`shield`](crate::scope::shield) around the call. Work that has to end
-/// when it is told to, whatever it does, needs a process of its own.
+/// to its end; an actor that ends meanwhile waits for that, until a teardown budget has passed
+/// since the call was cancelled. Then the log says what is left behind. `work` that did not begin
+/// never does. Whoever wants to wait for it puts a [`shield`](crate::scope::shield) around the
+/// call. Work that has to end when it is told to, whatever it does, needs a process of its own.
 ///
 /// ```
 /// # futures_lite::future::block_on(async {

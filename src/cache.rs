@@ -78,6 +78,9 @@ pub enum Cached {
 /// }
 /// ```
 ///
+/// Opening or closing a resource must not ask for that same resource, nor for one that does: it
+/// would wait for itself until its scope is cancelled.
+///
 /// # Errors
 /// Those of `body`; of opening it, for who wanted it opened; of closing it, for the last user, also
 /// when that was cancelled meanwhile; and of a resource that fails in between, for all of its

@@ -23,7 +23,8 @@ use crate::wait::{self, wait};
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Looks an actor up by its name and runs `body` with a portal to it, or `None` when there is none.
-/// One that this actor is connected to anyway is taken, else the youngest. A connection that was made for it is closed at the end.
+/// One that this actor is connected to anyway is taken, else the youngest. A connection that was
+/// made for it is closed at the end.
 ///
 /// # Errors
 /// Those of `body`; [`Error::PeerLost`] when the registrar is gone; [`Error::Cancelled`];

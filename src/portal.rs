@@ -48,14 +48,16 @@ impl Portal {
         self.uid.name.as_str()
     }
 
-    /// The actor's process id, as it said itself.
+    /// The actor's process id: a child's as the system says it, another's as it said itself.
     pub fn pid(&self) -> Option<u32> {
         let inner = self.shared.lock();
-        let child = inner.children.get(&self.child?)?;
-        match &child.process {
+        let child = self.child.and_then(|id| inner.children.get(&id));
+        let known = child.and_then(|child| match &child.process {
             Some(process) => Some(process.pid()),
             None => child.failure.as_ref().and_then(|end| end.pid()),
-        }
+        });
+        // A child that connects back may be here before the news that it was made.
+        known.or_else(|| u32::try_from(inner.core.peer(self.conn)?.pid?).ok())
     }
 
     /// What kind of link carries this: `"socketpair"`, `"uds"`, `"tcp"`.

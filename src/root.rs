@@ -117,6 +117,8 @@ impl RootConfig {
     ///
     /// Whoever can connect to an actor can call what it exposes. A socket's file is private to its
     /// user; a TCP port is open to all users of the machine, so only loopback addresses are taken.
+    /// Any of them can call, register names, and keep children from connecting in time: use TCP
+    /// where all users of the machine are trusted.
     pub fn registry_addrs(mut self, addrs: impl IntoIterator<Item = Address>) -> Self {
         self.registry_addrs = addrs.into_iter().collect();
         self

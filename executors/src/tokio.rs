@@ -82,7 +82,8 @@ impl Tokio {
     }
 
     /// On a runtime of the program, which must have been built with `enable_all` (as
-    /// `#[tokio::main]` does) and be running for as long as there are actors on it.
+    /// `#[tokio::main]` does) and be running for as long as there are actors on it: they end with
+    /// it. Not one whose clock is paused: deadlines here go by the real time.
     pub fn attached(handle: Handle) -> Self {
         Self::new(handle, Host::Program)
     }

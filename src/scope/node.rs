@@ -133,10 +133,7 @@ impl Node {
     pub(super) fn notify(&self) {
         match &self.owner {
             Some(owner) => {
-                let index = self.index.load(SeqCst);
-                if index != UNPLACED && !self.set(QUEUED) {
-                    owner.enqueue(index);
-                }
+                owner.enqueue(self);
             }
             None => {
                 let waker = self.lock().waker.clone();
@@ -157,9 +154,16 @@ impl Node {
 
     /// Puts a woken child in the ready list. Only the first entry wakes: the list is emptied by
     /// every poll of the nursery, after that poll has registered its waker.
-    fn enqueue(&self, index: usize) {
+    ///
+    /// The flag is set under the lock: who finds it set knows that the child is in the list, and so
+    /// before whatever is woken next. Readers of one stream that give way to each other rely on it.
+    fn enqueue(&self, child: &Node) {
         let waker = {
             let mut state = self.lock();
+            let index = child.index.load(SeqCst);
+            if index == UNPLACED || child.set(QUEUED) {
+                return;
+            }
             state.ready.push(index);
             if state.ready.len() == 1 { state.waker.clone() } else { None }
         };

@@ -12,13 +12,14 @@
 //! cancelled at any moment without anybody having to take its place.
 //!
 //! Before a reader takes an item whose place another one's unread item has, it gives way once, so
-//! that readers which run by turns and read equally fast never lose anything: it wakes those that
-//! wait, whose news may still be under way from another thread, and then itself. It does not wait
-//! for them: the fastest reader sets the pace.
+//! that readers which run by turns and read equally fast never lose anything. It wakes them itself:
+//! who brings the news does so one by one, and may be at it still, on another thread. It does not
+//! wait: the fastest reader sets the pace.
 //!
 //! Locks: the actor's, then this one; or this one alone. What is in the ring are bytes, so that no
 //! code of the program runs under it: each reader decodes its own.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -42,8 +43,9 @@ pub(crate) struct Fanout {
     /// Taken from the inbox, and not yet in the ring.
     next: Option<Bytes>,
     end: Option<Result<()>>,
-    /// The readers that found nothing, at most one waker each.
-    waiting: Vec<(Place, Waker)>,
+    /// Readers that found nothing, to be woken by one that gives way. They are woken by news as
+    /// well, so one that is here may have gone on long ago.
+    waiting: BTreeMap<Place, Waker>,
 }
 
 /// What a reader finds.
@@ -51,20 +53,15 @@ enum Look {
     Item(Bytes),
     Lagged(u64),
     End(Result<()>),
-    /// Others should have a turn first: those that wait are to be woken.
-    GiveWay(Vec<(Place, Waker)>),
+    /// Others should have a turn first.
+    GiveWay,
     /// Nothing is here.
     Empty,
 }
 
 impl Fanout {
-    fn new(inbox: Inbox, ring: Ring<Bytes>) -> Fanout {
-        Fanout { inbox, ring, next: None, end: None, waiting: Vec::new() }
-    }
-
     /// The next item for this reader, of what is here already.
     fn look(&mut self, place: Place, gave_way: &mut Option<u64>) -> Look {
-        self.waiting.retain(|(waits, _)| *waits != place);
         match self.ring.read(place) {
             Read::Item(item) => return Look::Item(item),
             Read::Lagged(missed) => return Look::Lagged(missed),
@@ -77,7 +74,7 @@ impl Fanout {
         let len = item.len();
         if self.ring.is_risky(len) && gave_way.replace(number) != Some(number) {
             self.next = Some(item);
-            return Look::GiveWay(std::mem::take(&mut self.waiting));
+            return Look::GiveWay;
         }
         // A short one is copied: as a slice it would keep all that was received with it.
         let held = match len < SPLICE_LEN_MIN {
@@ -93,21 +90,17 @@ impl Fanout {
     /// Takes what came, for whoever reads it. `Pending`: nothing did, and the waker is left where
     /// news will find it.
     fn refill(&mut self, place: Place, inner: &mut Inner, now: Instant, waker: &Waker) -> Poll<()> {
+        // Another reader may have been here since we looked.
         if self.next.is_none() {
-            // Another reader may have been here since we looked.
             self.next = self.inbox.ready();
         }
-        if self.next.is_some() || self.end.is_some() {
+        if self.next.is_some() || self.end.is_some() || self.ring.behind(place) > 0 {
             return Poll::Ready(());
         }
-        match self.inbox.refill(inner, now, waker) {
-            Poll::Pending => {
-                self.waiting.push((place, waker.clone()));
-                return Poll::Pending;
-            }
-            Poll::Ready(Ok(true)) => {}
-            Poll::Ready(Ok(false)) => self.end = Some(Ok(())),
-            Poll::Ready(Err(error)) => self.end = Some(Err(error)),
+        match std::task::ready!(self.inbox.refill(inner, now, waker)) {
+            Ok(true) => {}
+            Ok(false) => self.end = Some(Ok(())),
+            Err(error) => self.end = Some(Err(error)),
         }
         Poll::Ready(())
     }
@@ -138,7 +131,9 @@ impl Reader {
         let ctx = inbox.ctx().clone();
         let mut ring = Ring::new(capacity);
         let place = ring.join();
-        let shared = Arc::new(Mutex::new(Fanout::new(inbox, ring)));
+        let waiting = BTreeMap::new();
+        let fanout = Fanout { inbox, ring, next: None, end: None, waiting };
+        let shared = Arc::new(Mutex::new(fanout));
         if let Some(mailbox) = ctx.shared.lock().mailboxes.get_mut(&ctx.dialog) {
             mailbox.fanout = Arc::downgrade(&shared);
         }
@@ -198,21 +193,35 @@ impl Reader {
                     }
                 }
                 Look::End(end) => return Poll::Ready(end.map(|()| None)),
-                Look::GiveWay(waiting) => {
-                    waiting.into_iter().for_each(|(_, waker)| waker.wake());
+                Look::GiveWay => {
+                    let mut waiting = std::mem::take(&mut lock(&self.shared).waiting);
+                    // Us last: who is woken first has its turn first, as a rule.
+                    waiting.remove(&self.place);
+                    waiting.into_values().for_each(Waker::wake);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
                 Look::Empty => {
-                    let (shared, place, waker) = (&self.shared, self.place, cx.waker());
-                    std::task::ready!(
-                        self.ctx.shared.command(|inner, now| {
-                            lock(shared).refill(place, inner, now, waker)
-                        })
-                    );
+                    self.wait(cx.waker());
+                    let (shared, place) = (&self.shared, self.place);
+                    std::task::ready!(self.ctx.shared.command(|inner, now| {
+                        lock(shared).refill(place, inner, now, cx.waker())
+                    }));
                 }
             }
         }
+    }
+
+    /// Leaves the waker for one who gives way.
+    fn wait(&self, waker: &Waker) {
+        let mut fanout = self.lock();
+        let old = match fanout.waiting.get(&self.place) {
+            Some(known) if known.will_wake(waker) => None,
+            _ => fanout.waiting.insert(self.place, waker.clone()),
+        };
+        // A waker is code of the program, also when it is dropped.
+        drop(fanout);
+        drop(old);
     }
 
     /// What the reader is told of items that it missed.
@@ -255,9 +264,10 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let mut fanout = self.lock();
         fanout.ring.leave(self.place);
-        fanout.waiting.retain(|(waits, _)| *waits != self.place);
+        let waker = fanout.waiting.remove(&self.place);
         let is_last = fanout.ring.readers() == 0;
         drop(fanout);
+        drop(waker);
         if is_last {
             // Nobody is left who could make another.
             let shared = &self.shared;

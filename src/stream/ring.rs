@@ -38,7 +38,7 @@ pub(super) struct Ring<T> {
 }
 
 /// A reader's place in the ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(usize);
 
 /// What a reader finds.

@@ -158,6 +158,7 @@ async fn bcast_03_faster_task_to_recv_is_cancelled_by_slower() -> Result<()> {
                         sleep(Duration::from_millis(1)).await?;
                     } else if turn == 20 {
                         fast.cancel();
+                        checkpoint().await?; // it ends
                     }
                     match rx.recv().await {
                         Err(Error::Lagged(missed)) => {
@@ -523,13 +524,18 @@ async fn readers_on_several_threads_account_for_every_item() -> Result<()> {
     open_nursery(async |an| {
         let child = echo_child(&an).await?;
         let block = child.open_stream_from(count { to: COUNT }, async |mut rx| {
+            // All of them before the first one reads.
+            let subs = (0..3).map(|_| rx.subscribe_with(8)).collect::<Result<Vec<_>>>()?;
+            let uid = tractor::current_actor()?.uid().clone();
             let mut threads = Vec::new();
-            for name in ["thread a", "thread b", "thread c"] {
-                let sub = rx.subscribe_with(8)?;
-                threads.push(std::thread::spawn(move || {
-                    let _done = marks::OnDrop(name);
+            for (n, sub) in subs.into_iter().enumerate() {
+                let mark = format!("{uid} {n}");
+                let done = marks::OnDrop(mark.clone());
+                let thread = std::thread::spawn(move || {
+                    let _done = done;
                     read_on_a_thread(sub, COUNT)
-                }));
+                });
+                threads.push((mark, thread));
             }
             let (mut read, mut missed) = (0, 0);
             loop {
@@ -541,11 +547,52 @@ async fn readers_on_several_threads_account_for_every_item() -> Result<()> {
                 }
             }
             assert_eq!(read + missed, COUNT);
-            for (name, thread) in ["thread a", "thread b", "thread c"].into_iter().zip(threads) {
-                marks::happened(name).await;
+            for (mark, thread) in threads {
+                marks::happened(&mark).await;
                 let (read, missed) = thread.join().unwrap();
                 assert_eq!(read + missed, COUNT);
             }
+            Ok(())
+        });
+        block.await?;
+        child.cancel_actor().await
+    })
+    .await
+}
+
+/// What one reader took for all is not missed by one that looks for it on another thread just then:
+/// nothing more comes until both have it.
+#[tractor::test(matrix)]
+async fn readers_on_threads_all_get_a_single_item() -> Result<()> {
+    const ROUNDS: u64 = 300;
+    let mark = &marks::unique("single item");
+    open_nursery(async |an| {
+        let child = echo_child(&an).await?;
+        let block = child.open_context(echo_sequences {}, async |ctx, ()| {
+            let (mut tx, mut rx) = ctx.open_stream().await?.split();
+            let subs = [rx.subscribe()?, rx.subscribe()?, rx.subscribe()?];
+            let readers: Vec<_> = subs
+                .into_iter()
+                .enumerate()
+                .map(|(reader, mut sub)| {
+                    let mark = mark.clone();
+                    std::thread::spawn(move || {
+                        for round in 0..ROUNDS {
+                            let item = futures_lite::future::block_on(sub.recv());
+                            assert_eq!(item.unwrap(), round);
+                            marks::set(&format!("{mark} {round} {reader}"));
+                        }
+                    })
+                })
+                .collect();
+            for round in 0..ROUNDS {
+                tx.send(round).await?;
+                for reader in 0..readers.len() {
+                    marks::happened(&format!("{mark} {round} {reader}")).await;
+                }
+            }
+            readers.into_iter().for_each(|reader| reader.join().unwrap());
+            tx.stop();
             Ok(())
         });
         block.await?;

@@ -22,7 +22,7 @@ async fn context_stream(mut out: SendHalf<u64>, to: u64) -> Result<()> {
 /// The same in the other form.
 #[tractor::stream]
 fn async_gen_stream(to: u64) -> impl Stream<Item = u64> + Send {
-    let guard = marks::OnDrop("cancelled");
+    let guard = marks::OnDrop("cancelled".into());
     stream::iter(0..to).chain(stream::pending()).map(move |n| {
         let _held = &guard;
         n

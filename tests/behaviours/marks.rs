@@ -23,11 +23,11 @@ pub(crate) fn set(name: &str) {
 }
 
 /// Sets its mark when it is dropped.
-pub(crate) struct OnDrop(pub(crate) &'static str);
+pub(crate) struct OnDrop(pub(crate) String);
 
 impl Drop for OnDrop {
     fn drop(&mut self) {
-        set(self.0);
+        set(&self.0);
     }
 }
 
