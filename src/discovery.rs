@@ -9,22 +9,23 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tractor_core::error::Misuse as CoreMisuse;
-use tractor_core::msg::{Request, codec};
+use tractor_core::msg::{Aid, Request, codec};
 use tractor_core::{Address, ConnId, Text, Uid};
 
 use crate::current;
 use crate::error::{Error, Result};
 use crate::portal::{Dialog, Portal};
 use crate::scope;
-use crate::shared::Shared;
+use crate::shared::{Inner, Shared};
 use crate::wait::{self, wait};
 
 /// Between two looks at a name whose actor does not answer.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Looks an actor up by its name and runs `body` with a portal to it, or `None` when there is none.
-/// One that this actor is connected to anyway is taken, else the youngest. A connection that was
-/// made for it is closed at the end.
+/// One that this actor connected to itself, its parent or a child is taken; else the youngest that
+/// is registered; else one that is not, but has connected to this actor. A connection that was made
+/// for it is closed at the end.
 ///
 /// # Errors
 /// Those of `body`; [`Error::PeerLost`] when the registrar is gone; [`Error::Cancelled`];
@@ -38,17 +39,17 @@ where
     Fut: Future<Output = Result<T>>,
 {
     let shared = current::actor().ok_or(Error::NoCurrentActor)?;
-    if let Some(portal) = known_peer(&shared, name) {
+    if let Some(portal) = chosen_peer(&shared, name) {
         return body(Some(portal)).await;
     }
     let addrs = lookup(&shared, Request::Find { name: Text::from(name) }).await?;
     match connect_any(&shared, &addrs).await? {
         Some(link) => body(Some(link.portal.clone())).await,
-        None => body(None).await,
+        None => body(any_peer(&shared, name)).await,
     }
 }
 
-/// As [`find_actor`], but waits until there is an actor of that name.
+/// As [`find_actor`], but waits until an actor of that name is registered.
 ///
 /// # Errors
 /// As [`find_actor`].
@@ -62,7 +63,7 @@ where
 {
     let shared = current::actor().ok_or(Error::NoCurrentActor)?;
     loop {
-        if let Some(portal) = known_peer(&shared, name) {
+        if let Some(portal) = chosen_peer(&shared, name) {
             return body(portal).await;
         }
         let addrs = lookup(&shared, Request::Wait { name: Text::from(name) }).await?;
@@ -107,12 +108,23 @@ fn is_registrar(shared: &Shared) -> bool {
     shared.lock().core.config().is_registrar
 }
 
-/// An actor of this name that we are connected to anyway, by our own doing.
-fn known_peer(shared: &Arc<Shared>, name: &str) -> Option<Portal> {
+/// An actor of this name that we are connected to by our own doing.
+fn chosen_peer(shared: &Arc<Shared>, name: &str) -> Option<Portal> {
     let inner = shared.lock();
     let (conn, aid) = inner.core.chosen_peers().find(|(_, aid)| aid.uid.name == *name)?;
+    Some(portal_to(shared, &inner, conn, aid))
+}
+
+/// As above, or that has connected to us and says that this is its name.
+fn any_peer(shared: &Arc<Shared>, name: &str) -> Option<Portal> {
+    let inner = shared.lock();
+    let (conn, aid) = inner.core.peers().find(|(_, aid)| aid.uid.name == *name)?;
+    Some(portal_to(shared, &inner, conn, aid))
+}
+
+fn portal_to(shared: &Arc<Shared>, inner: &Inner, conn: ConnId, aid: &Aid) -> Portal {
     let child = inner.core.children().find(|(_, uid, ..)| **uid == aid.uid).map(|(id, ..)| id);
-    Some(Portal { shared: shared.clone(), conn, child, uid: aid.uid.clone() })
+    Portal { shared: shared.clone(), conn, child, uid: aid.uid.clone() }
 }
 
 /// Asks the registry for addresses: our own, or the registrar's.
