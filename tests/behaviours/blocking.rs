@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use tractor::scope::{self, sleep};
 use tractor::{Error, Result, current_actor, module, open_nursery, unblock};
 
-use crate::FOREVER;
+use crate::{FOREVER, marks};
 
 /// Blocks until a task of the same executor, which may have one thread, lets it go on.
 #[tractor::rpc]
@@ -52,16 +52,18 @@ async fn a_panic_of_blocking_work_is_an_error_that_names_its_place() {
 async fn an_actor_does_not_end_before_blocking_work_whose_task_is_gone() -> Result<()> {
     let (open, gate) = mpsc::channel::<()>();
     let (done, ended) = mpsc::channel();
+    let begun = marks::unique("blocking work has begun");
     let ended = open_nursery(async move |_| {
+        let mark = begun.clone();
         let work = move || {
+            marks::set(&mark);
             gate.recv().unwrap();
             done.send(()).unwrap();
         };
         scope::open_nursery(async move |tn| {
             tn.start_soon(async { unblock(work).await });
             tn.start_soon(async { sleep(FOREVER).await });
-            scope::checkpoint().await?;
-            scope::checkpoint().await?;
+            marks::happened(&begun).await;
             tn.cancel();
             Ok(())
         })
