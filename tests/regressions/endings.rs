@@ -178,13 +178,16 @@ async fn failed_start_of_an_isolated_child_is_told_once() -> Result<()> {
 
 #[tractor::context]
 async fn clean_up_slowly(ctx: Context<(), (), ()>, file: String) -> Result<()> {
-    ctx.started(()).await?;
+    let body = async move {
+        ctx.started(()).await?;
+        pending::<Result<()>>().await
+    };
     let cleanup = async move {
         sleep(Duration::from_secs(3)).await?;
         std::fs::write(file, "")?;
         Ok(())
     };
-    scope::finally(pending::<Result<()>>(), cleanup).await
+    scope::finally(body, cleanup).await
 }
 
 /// A child that was given more time to end has it: its cleanups, and the scopes that wait for it.
@@ -192,15 +195,18 @@ async fn clean_up_slowly(ctx: Context<(), (), ()>, file: String) -> Result<()> {
 async fn larger_budget_of_a_child_reaches_its_cleanups() -> Result<()> {
     let file = mark_file();
     let path = file.display().to_string();
-    let cut = scope::move_on_after(
-        Duration::from_millis(200),
-        open_nursery(async |an| {
-            let start = an.start_actor("slow").enable(tractor::module!());
-            let child = start.teardown(Duration::from_secs(8)).await?;
-            let slow = clean_up_slowly { file: path };
-            child.open_context(slow, async |_, ()| sleep(FOREVER).await).await
-        }),
-    );
+    let scope = scope::CancelScope::new();
+    let begun = scope.clone();
+    let cut = scope.run(open_nursery(async |an| {
+        let start = an.start_actor("slow").enable(tractor::module!());
+        let child = start.teardown(Duration::from_secs(8)).await?;
+        let slow = clean_up_slowly { file: path };
+        let block = child.open_context(slow, async |_, ()| {
+            begun.cancel();
+            sleep(FOREVER).await
+        });
+        block.await
+    }));
     assert!(cut.await.is_none());
     let left = std::fs::remove_file(&file);
     assert!(left.is_ok(), "the cleanup was cut: {left:?}");
