@@ -8,8 +8,8 @@
 //!
 //! | adapter | feature | what it is |
 //! |---|---|---|
-//! | [`smol`] | `smol` (default) | `async-io` and `async-executor`, the parts `smol` is made of |
-//! | [`tokio`] | `tokio` | a tokio runtime, of its own or the program's, of either flavour |
+//! | `smol` | `smol` (default) | `async-io` and `async-executor`, the parts `smol` is made of |
+//! | `tokio` | `tokio` | a tokio runtime, of its own or the program's, of either flavour |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
