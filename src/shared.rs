@@ -1,9 +1,10 @@
 //! One actor's state, shared by its driver and its tasks: the core, and what waits for it.
 //!
 //! Everything is behind one short lock. Under it: core commands, moving events into the boxes they
-//! are for, and the one read that goes straight into the core's buffer. Not under it: writes, other
-//! system calls, user code, waking. Whoever changed something calls `Shared::finish`, which hands
-//! events out, writes what can be written, and leaves effects to the driver.
+//! are for, the one read that goes straight into the core's buffer, and those of the last output of
+//! a child that failed. Not under it: writes, other system calls, user code, waking. Whoever changed
+//! something calls `Shared::finish`, which hands events out, writes what can be written, and leaves
+//! effects to the driver.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
