@@ -2,9 +2,9 @@
 //!
 //! Everything is behind one short lock. Under it: core commands, moving events into the boxes they
 //! are for, the one read that goes straight into the core's buffer, and those of the last output of
-//! a child that failed. Not under it: writes, other system calls, user code, waking. Whoever changed
-//! something calls `Shared::finish`, which hands events out, writes what can be written, and leaves
-//! effects to the driver.
+//! a child that failed. Not under it: writes, other system calls, user code, waking. Whoever
+//! changed something calls `Shared::finish`, which hands events out, writes what can be written,
+//! and leaves effects to the driver.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};

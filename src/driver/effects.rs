@@ -16,7 +16,7 @@ use crate::context::{self, RawContext, Record, task_ended};
 use crate::current::{Identity, TaskName};
 use crate::endpoint::{Invoke, LookupError, TaskError, TaskFuture};
 use crate::error::{Error, to_wire};
-use crate::log::{debug, warning};
+use crate::log::{debug, error, warning};
 use crate::os;
 use crate::ready::Source;
 use crate::scope::CancelScope;
@@ -52,7 +52,7 @@ impl Driver {
             Effect::CancelTask { dialog } => self.cancel_task(dialog),
             Effect::Spawn { child, conn } => self.spawn(child, conn),
             Effect::Signal { child, signal } => self.signal(child, signal),
-            _ => {}
+            other => error!("tractor::runtime", "an order that nobody here knows: {other:?}"),
         }
     }
 
