@@ -15,14 +15,15 @@
 //! that needs it. The helper steps back when a `block_on` begins and takes over what is left when
 //! the last one ends.
 //!
-//! Invariant of the hand-over: `block_ons`, `helper` and `closed` change under one lock, and a task
-//! is the runner's before [`Drive::ensure`] takes that lock. So either it sees that nobody drives
-//! and starts the helper, or the last `block_on` sees the task when it leaves.
+//! Invariant of the hand-over: `block_ons`, `helper` and `closed` change under one lock, and a user
+//! (task, timer or watch) is counted before [`Drive::ensure`] takes that lock. So either it sees
+//! that nobody drives and starts the helper, or the last `block_on` sees the user when it leaves.
 
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -34,15 +35,14 @@ pub(crate) trait Runner: Debug + Send + Sync + 'static {
 
     /// Runs the tasks until `until` has ended.
     fn run(&self, until: Pin<&mut dyn Future<Output = ()>>);
-
-    /// Whether nothing is left that needs to be run.
-    fn is_empty(&self) -> bool;
 }
 
 /// A runner, and who drives it.
 #[derive(Debug)]
 pub(crate) struct Drive<R> {
     runner: R,
+    /// How many tasks, timers and watches there are.
+    users: Arc<AtomicUsize>,
     driving: Mutex<Driving>,
     /// Told when `block_ons` falls to 0 and when `closed` is set: the helper waits on it.
     changed: Condvar,
@@ -63,7 +63,12 @@ struct Driving {
 
 impl<R: Runner> Drive<R> {
     pub(crate) fn new(runner: R) -> Arc<Self> {
-        Arc::new(Self { runner, driving: Mutex::default(), changed: Condvar::new() })
+        Arc::new(Self {
+            runner,
+            users: Arc::default(),
+            driving: Mutex::default(),
+            changed: Condvar::new(),
+        })
     }
 
     pub(crate) fn runner(&self) -> &R {
@@ -76,13 +81,22 @@ impl<R: Runner> Drive<R> {
         self.runner.run(future);
     }
 
-    /// Starts the helper thread when tasks are there and nobody runs them.
+    /// Counts a task, timer or watch, and sees to it that somebody drives for it: whoever polls a
+    /// timer, it is a driver that finds it due.
     ///
     /// # Panics
-    /// When the system refuses to start it.
-    pub(crate) fn ensure(self: &Arc<Self>) {
+    /// When the helper thread is needed and the system refuses to start it.
+    pub(crate) fn user(self: &Arc<Self>) -> User {
+        self.users.fetch_add(1, Ordering::SeqCst);
+        let user = User(Arc::clone(&self.users));
+        self.ensure();
+        user
+    }
+
+    /// Starts the helper thread when there is something to drive and nobody does.
+    fn ensure(self: &Arc<Self>) {
         let mut driving = self.lock();
-        if driving.block_ons > 0 || driving.helper || self.runner.is_empty() {
+        if driving.block_ons > 0 || driving.helper || self.users.load(Ordering::SeqCst) == 0 {
             return;
         }
         driving.helper = true;
@@ -144,6 +158,16 @@ impl<R: Runner> Drive<R> {
             none => *none = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+}
+
+/// Counts one while it lives.
+#[derive(Debug)]
+pub(crate) struct User(Arc<AtomicUsize>);
+
+impl Drop for User {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

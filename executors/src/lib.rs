@@ -8,7 +8,7 @@
 //!
 //! | adapter | feature | what it is |
 //! |---|---|---|
-//! | `smol` | `smol` (default) | `async-io` and `async-executor`, the parts `smol` is made of |
+//! | `smol` | `smol` (default) | the tasks of `async-executor`, as in `smol`, and a reactor on `mio` |
 //! | `tokio` | `tokio` | a tokio runtime, of its own or the program's, of either flavour |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

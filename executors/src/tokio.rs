@@ -18,7 +18,6 @@ use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -28,7 +27,7 @@ use ::tokio::io::unix::AsyncFd;
 use ::tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use ::tokio::time::Sleep;
 
-use crate::drive::{Drive, Runner};
+use crate::drive::{Drive, Runner, User};
 use crate::timer::{Alarm, EPOCH, LazyTimer};
 use crate::{BoxFuture, Direction, Executor, Readiness, Timer};
 
@@ -67,7 +66,7 @@ impl Tokio {
     /// When the system has no descriptors left for its reactor.
     pub fn current_thread() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let tasks = Tasks { runtime: Some(runtime), users: Arc::default() };
+        let tasks = Tasks(Some(runtime));
         Ok(Self::new(tasks.runtime().handle().clone(), Host::CurrentThread(Drive::new(tasks))))
     }
 
@@ -119,9 +118,7 @@ impl Tokio {
     /// Counts a timer or watch: it needs somebody to drive the reactor, whoever polls it.
     fn user(&self) -> Option<User> {
         let Host::CurrentThread(drive) = &self.host else { return None };
-        let user = drive.runner().count();
-        drive.ensure();
-        Some(user)
+        Some(drive.user())
     }
 }
 
@@ -200,27 +197,13 @@ impl Executor for Tokio {
     }
 }
 
-/// A runtime without threads, and how many tasks, timers and watches it has.
-struct Tasks {
-    /// There until the drop.
-    runtime: Option<Runtime>,
-    users: Arc<AtomicUsize>,
-}
+/// A runtime without threads, there until the drop.
+#[derive(Debug)]
+struct Tasks(Option<Runtime>);
 
 impl Tasks {
     fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().expect("it is taken only by the drop")
-    }
-
-    fn count(&self) -> User {
-        self.users.fetch_add(1, Ordering::SeqCst);
-        User(self.users.clone())
-    }
-}
-
-impl fmt::Debug for Tasks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tasks").field("users", &self.users).finish_non_exhaustive()
+        self.0.as_ref().expect("it is taken only by the drop")
     }
 }
 
@@ -230,28 +213,14 @@ impl Runner for Tasks {
     fn run(&self, until: Pin<&mut dyn Future<Output = ()>>) {
         self.runtime().block_on(until);
     }
-
-    fn is_empty(&self) -> bool {
-        self.users.load(Ordering::SeqCst) == 0
-    }
 }
 
 impl Drop for Tasks {
     fn drop(&mut self) {
         // As above: it may be dropped where nobody may block.
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-/// Counts one while it lives.
-#[derive(Debug)]
-struct User(Arc<AtomicUsize>);
-
-impl Drop for User {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

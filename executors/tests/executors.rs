@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use tractor_executors::{Direction, Executor, Timer};
+use tractor_executors::{Direction, Executor, Readiness, Timer};
 
 /// The suites, with an executor of their own.
 macro_rules! suite {
@@ -104,6 +104,21 @@ fn run<T>(executor: &dyn Executor, future: impl Future<Output = T>) -> T {
     let mut out = None;
     executor.block_on(pin!(async { out = Some(future.await) }));
     out.unwrap()
+}
+
+/// Waits until `watch` is readable or writable.
+async fn ready(executor: &dyn Executor, watch: &dyn Readiness, direction: Direction) {
+    let mut timer = executor.timer();
+    timer.set(Some(executor.now() + HANG));
+    poll_fn(|cx| {
+        assert!(timer.poll_expired(cx).is_pending(), "nobody told that it is ready");
+        match direction {
+            Direction::Read => watch.poll_readable(cx),
+            Direction::Write => watch.poll_writable(cx),
+        }
+    })
+    .await
+    .unwrap();
 }
 
 async fn expired(timer: &mut dyn Timer) {

@@ -264,3 +264,108 @@ fn a_descriptor_is_tried_before_anything_is_known_of_it() {
     let mut write = || Ok(rustix::io::write(&*writer, b"x")?);
     assert_eq!(watch.try_io(Direction::Write, &mut write).unwrap(), 1);
 }
+
+#[test]
+fn an_end_that_comes_with_the_last_bytes_is_told_after_them() {
+    let executor = make();
+    run(&executor, async {
+        for _ in 0..20 {
+            let (reader, writer) = rustix::net::socketpair(
+                rustix::net::AddressFamily::UNIX,
+                rustix::net::SocketType::STREAM,
+                rustix::net::SocketFlags::CLOEXEC,
+                None,
+            )
+            .unwrap();
+            let reader = Arc::new(reader);
+            let watch = executor.watch(Arc::clone(&reader)).unwrap();
+            rustix::io::write(&writer, b"last").unwrap();
+            drop(writer);
+            ready(&executor, &*watch, Direction::Read).await;
+            let emptied = watch.try_io(Direction::Read, &mut || {
+                assert_eq!(rustix::io::read(&*reader, &mut [0; 64])?, 4);
+                Err(io::ErrorKind::WouldBlock.into())
+            });
+            emptied.unwrap_err();
+            ready(&executor, &*watch, Direction::Read).await;
+            let mut read = || Ok(rustix::io::read(&*reader, &mut [0; 64])?);
+            assert_eq!(watch.try_io(Direction::Read, &mut read).unwrap(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_full_descriptor_tells_when_there_is_room_again() {
+    let executor = make();
+    let (reader, writer) = pipe();
+    let (reader, writer) = (Arc::new(reader), Arc::new(writer));
+    let reads = executor.watch(Arc::clone(&reader)).unwrap();
+    let writes = executor.watch(Arc::clone(&writer)).unwrap();
+    run(&executor, async {
+        for _ in 0..50 {
+            let mut write = || Ok(rustix::io::write(&*writer, &[0; 4096])?);
+            let full = loop {
+                if let Err(error) = writes.try_io(Direction::Write, &mut write) {
+                    break error;
+                }
+            };
+            assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+            let room = poll_fn(|cx| Poll::Ready(writes.poll_writable(cx).is_ready())).await;
+            assert!(!room, "it is full");
+            let mut read = || Ok(rustix::io::read(&*reader, &mut [0; 1 << 16])?);
+            while reads.try_io(Direction::Read, &mut read).is_ok() {}
+            ready(&executor, &*writes, Direction::Write).await;
+        }
+    });
+}
+
+/// Each waits for what its neighbour writes, so all of them but one wait while another thread
+/// waits for the system; and each leaves and comes back.
+#[test]
+fn threads_in_block_on_wake_each_other_and_come_and_go() {
+    const THREADS: usize = 4;
+    const LAPS: usize = 150;
+    let executor = Arc::new(make());
+    let (mut readers, mut writers): (Vec<_>, Vec<_>) = (0..THREADS).map(|_| pipe()).unzip();
+    rustix::io::write(&writers[0], b"x").unwrap();
+    writers.rotate_left(1);
+    let (done, ended) = mpsc::channel();
+    let threads: Vec<_> = readers
+        .drain(..)
+        .zip(writers)
+        .enumerate()
+        .map(|(place, (reader, writer))| {
+            let (executor, done) = (Arc::clone(&executor), done.clone());
+            thread::spawn(move || {
+                let reader = Arc::new(reader);
+                let watch = executor.watch(Arc::clone(&reader)).unwrap();
+                let lap = async || {
+                    let mut read = || Ok(rustix::io::read(&*reader, &mut [0; 1])?);
+                    while let Err(error) = watch.try_io(Direction::Read, &mut read) {
+                        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                        ready(&*executor, &*watch, Direction::Read).await;
+                    }
+                    let mut timer = executor.timer();
+                    timer.set(Some(executor.now() + MS / 20));
+                    expired(&mut *timer).await;
+                    // The neighbour may be through with its laps.
+                    let _ = rustix::io::write(&writer, b"x");
+                };
+                if place % 2 == 0 {
+                    (0..LAPS).for_each(|_| run(&*executor, lap()));
+                } else {
+                    run(&*executor, async {
+                        for _ in 0..LAPS {
+                            lap().await;
+                        }
+                    });
+                }
+                done.send(()).unwrap();
+            })
+        })
+        .collect();
+    for thread in threads {
+        ended.recv_timeout(HANG).unwrap();
+        drop(thread);
+    }
+}

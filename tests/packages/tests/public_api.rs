@@ -76,11 +76,12 @@ const NAMED: [(&str, &[&str]); 5] = [
 ];
 
 /// The crates of the runtimes, and the feature behind which the public API may name them.
-const RUNTIMES: [(&str, &str); 5] = [
+const RUNTIMES: [(&str, &str); 6] = [
     ("smol", "smol"),
     ("async_executor", "smol"),
     ("async_io", "smol"),
     ("async_task", "smol"),
+    ("mio", "smol"),
     ("tokio", "tokio"),
 ];
 

@@ -1,0 +1,196 @@
+//! How the threads inside `block_on` wait: one for the reactor, the others for their wakers.
+//!
+//! ```text
+//!            woken                       ┌─> has the seat: waits for the reactor, for all
+//!   runs ─────────────> runs ── sleeps ──┤        then offers the seat to one that parks
+//!                                        └─> parks: until it is woken, or offered the seat
+//! ```
+//!
+//! Invariant: while a thread parks, some thread has the seat, or was offered it and did not answer
+//! yet, or is about to look for whom to offer it. Who parks has put itself on the list *before* it
+//! tried the seat once more; who leaves the seat looks at the list *after* it has left. And who was
+//! offered the seat but is woken for something else passes the offer on.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Wake, Waker};
+use std::thread::{self, Thread};
+
+use super::reactor::{Due, Poller, Reactor};
+
+/// After so many turns without sleep a thread looks what is ready, all the same.
+const BUSY_TURNS_MAX: u32 = 16;
+
+/// The threads that wait for one reactor.
+#[derive(Debug)]
+pub(crate) struct Parking {
+    reactor: Arc<Reactor>,
+    /// Those that wait without the seat.
+    parked: Mutex<Vec<Arc<Sleeper>>>,
+}
+
+impl Parking {
+    pub(crate) fn new(reactor: Arc<Reactor>) -> Self {
+        Self { reactor, parked: Mutex::default() }
+    }
+
+    pub(crate) fn reactor(&self) -> &Arc<Reactor> {
+        &self.reactor
+    }
+
+    /// Polls `future` on this thread until it has ended, and waits in between.
+    pub(crate) fn block_on(&self, mut future: Pin<&mut dyn Future<Output = ()>>) {
+        let me = Arc::new(Sleeper {
+            state: AtomicU8::new(RUNS),
+            thread: thread::current(),
+            reactor: Arc::clone(&self.reactor),
+        });
+        let waker = Waker::from(Arc::clone(&me));
+        let mut cx = Context::from_waker(&waker);
+        let mut due = Due::default();
+        let mut busy_turns = 0;
+        loop {
+            me.state.store(RUNS, Ordering::SeqCst);
+            if future.as_mut().poll(&mut cx).is_ready() {
+                return;
+            }
+            if me.state.load(Ordering::SeqCst) != WOKEN {
+                busy_turns = 0;
+                self.sleep(&me, &mut due);
+            } else if busy_turns < BUSY_TURNS_MAX {
+                busy_turns += 1;
+            } else {
+                busy_turns = 0;
+                self.look(&mut due);
+            }
+            due.wake();
+        }
+    }
+
+    fn look(&self, due: &mut Due) {
+        if let Some(mut poller) = self.reactor.poller() {
+            self.reactor.look(&mut poller, due);
+            drop(poller);
+            self.offer_seat();
+        }
+    }
+
+    /// Sleeps until `me` is woken, or has found others to wake.
+    fn sleep(&self, me: &Arc<Sleeper>, due: &mut Due) {
+        let Some(mut poller) = self.seat(me) else { return };
+        self.reactor.wait(&mut poller, || me.change(RUNS, WAITS), due);
+        me.take(WAITS);
+        drop(poller);
+        self.offer_seat();
+    }
+
+    /// Gets the seat; `None` when `me` was woken before.
+    fn seat(&self, me: &Arc<Sleeper>) -> Option<MutexGuard<'_, Poller>> {
+        if let Some(poller) = self.reactor.poller() {
+            return Some(poller);
+        }
+        loop {
+            self.parked().push(Arc::clone(me));
+            if let Some(poller) = self.reactor.poller() {
+                self.leave(me);
+                me.take(OFFERED);
+                return Some(poller);
+            }
+            me.park();
+            if !me.take(OFFERED) {
+                let was_offered_it_too = !self.leave(me);
+                if was_offered_it_too {
+                    self.offer_seat();
+                }
+                return None;
+            }
+        }
+    }
+
+    /// Wakes one that parks, to take the seat.
+    fn offer_seat(&self) {
+        let mut parked = self.parked();
+        let Some(next) = parked.pop() else { return };
+        // Under the lock: who is on the list was not offered it, who is not was.
+        let parks = next.offer();
+        drop(parked);
+        if parks {
+            next.thread.unpark();
+        }
+    }
+
+    /// False when it was offered the seat, and so is no more on the list.
+    fn leave(&self, me: &Arc<Sleeper>) -> bool {
+        let mut parked = self.parked();
+        let place = parked.iter().position(|one| Arc::ptr_eq(one, me));
+        place.map(|place| parked.swap_remove(place)).is_some()
+    }
+
+    fn parked(&self) -> MutexGuard<'_, Vec<Arc<Sleeper>>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs its future, or is about to wait.
+const RUNS: u8 = 0;
+/// Woken since it looked last.
+const WOKEN: u8 = 1;
+/// Has the seat and waits: whoever wakes it interrupts the reactor.
+const WAITS: u8 = 2;
+/// Waits without the seat: whoever wakes it unparks the thread.
+const PARKS: u8 = 3;
+/// Offered the seat.
+const OFFERED: u8 = 4;
+
+/// One thread's stay in `block_on`; its waker.
+#[derive(Debug)]
+struct Sleeper {
+    state: AtomicU8,
+    thread: Thread,
+    reactor: Arc<Reactor>,
+}
+
+impl Sleeper {
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Back to running, if it is in this state.
+    fn take(&self, state: u8) -> bool {
+        self.change(state, RUNS)
+    }
+
+    /// Blocks the thread until it is woken or offered the seat.
+    fn park(&self) {
+        if self.change(RUNS, PARKS) {
+            while self.state.load(Ordering::SeqCst) == PARKS {
+                thread::park();
+            }
+        }
+    }
+
+    /// Offers the seat, and says whether the thread is to be unparked for it. One that is woken,
+    /// too, finds that it is no more on the list.
+    fn offer(&self) -> bool {
+        let parks = self.change(PARKS, OFFERED);
+        if !parks {
+            self.change(RUNS, OFFERED);
+        }
+        parks
+    }
+}
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        match self.state.swap(WOKEN, Ordering::SeqCst) {
+            WAITS => self.reactor.interrupt(),
+            PARKS => self.thread.unpark(),
+            _ => {}
+        }
+    }
+}
