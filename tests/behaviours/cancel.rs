@@ -116,6 +116,32 @@ async fn cancel_02_multierror() {
     assert!((1..=2).contains(&count), "{count}");
 }
 
+/// All of them fail; the later ones while the nursery is still spawning, and is then told to stop.
+async fn cancel_03(delay: Duration) {
+    const CHILDREN: usize = 25;
+    let began = Instant::now();
+    let result: Result<()> = open_nursery(async |an| {
+        for n in 0..CHILDREN {
+            an.start_actor(format!("errorer{n}")).run(assert_err { delay }).await?;
+        }
+        Ok(())
+    })
+    .await;
+    let count = count_asserted(&result.unwrap_err());
+    assert!((1..=CHILDREN).contains(&count), "{count}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tractor::test(matrix)]
+async fn cancel_03_multierror_fast_nursery_at_once() {
+    cancel_03(Duration::ZERO).await;
+}
+
+#[tractor::test(matrix)]
+async fn cancel_03_multierror_fast_nursery_after_a_while() {
+    cancel_03(Duration::from_millis(500)).await;
+}
+
 #[tractor::test(matrix)]
 async fn cancel_04_single_subactor_by_its_nursery() -> Result<()> {
     open_nursery(async |an| {

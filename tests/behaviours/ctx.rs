@@ -406,6 +406,33 @@ async fn never_start(_ctx: Context<(), (), ()>) -> Result<()> {
     sleep(FOREVER).await
 }
 
+// CTX-07
+
+#[tractor::context]
+async fn cancel_self(ctx: Context<(), (), ()>) -> Result<()> {
+    ctx.cancel().await;
+    ctx.open_stream().await.unwrap_err();
+    assert!(scope::checkpoint().await.is_err(), "its own scope is cancelled");
+    sleep(FOREVER).await
+}
+
+#[tractor::test(matrix)]
+async fn ctx_07_child_cancels_before_started() -> Result<()> {
+    open_nursery(async |an| {
+        let child = an.start_actor("cancels_self").enable(module!()).await?;
+        let block = child.open_context(cancel_self {}, async |ctx, ()| {
+            ctx.open_stream().await?;
+            sleep(FOREVER).await
+        });
+        let result = block.await;
+        assert_eq!(canceller(&result), "cancels_self");
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains("itself"), "{error}");
+        child.cancel_actor().await
+    })
+    .await
+}
+
 // CTX-09
 
 const BATCH: u64 = 100;

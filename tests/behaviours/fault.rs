@@ -1,12 +1,124 @@
 //! FAULT: links that break, and peers that are gone: everybody who waits for them is told at once.
 
 use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::{self, Shutdown};
+use rustix::process::{self, PidfdFlags, PidfdGetfdFlags};
+use serde::{Deserialize, Serialize};
 use tractor::scope::{self, sleep};
 use tractor::{Context, Error, Portal, Result, module, open_nursery, wait_for_actor};
 
 use crate::{FOREVER, exists, kill, marks};
+
+/// What happens in the middle of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum Break {
+    Nothing,
+    /// Both ends hear of it, and both processes live.
+    TheLink,
+    /// The child's end goes away, and its process lives on as another program.
+    TheChildsEnd,
+}
+
+const ITEMS: u32 = 200;
+const BREAK_AT: u32 = 100;
+
+/// Cuts all of this process's connections.
+fn cut_links() -> std::io::Result<()> {
+    let me = process::pidfd_open(process::getpid(), PidfdFlags::empty())?;
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let fd = entry?.file_name().to_string_lossy().parse().unwrap();
+        // The descriptor of this very listing is gone by the end of it.
+        let Ok(fd) = process::pidfd_getfd(&me, fd, PidfdGetfdFlags::empty()) else { continue };
+        match net::shutdown(&fd, Shutdown::Both) {
+            Ok(()) | Err(Errno::NOTSOCK | Errno::NOTCONN) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[tractor::context]
+async fn echo_until_the_break(
+    ctx: Context<(), u32, u32>,
+    what: Break,
+    stop_first: bool,
+) -> Result<()> {
+    ctx.started(()).await?;
+    let mut stream = ctx.open_stream().await?;
+    loop {
+        let item = stream.recv().await?;
+        stream.send(item).await?;
+        if item < BREAK_AT || what == Break::Nothing {
+            continue;
+        }
+        if stop_first {
+            stream.stop();
+            scope::checkpoint().await?;
+        }
+        match what {
+            Break::TheLink => cut_links()?,
+            _ => return Err(Command::new("/bin/sleep").arg("3600").exec().into()),
+        }
+    }
+}
+
+/// In the reference somebody has to lose patience, and interrupt it.
+async fn fault_01(what: Break, stop_first: bool) {
+    let began = Instant::now();
+    let (mut pid, mut received) = (None, 0);
+    let result: Result<()> = open_nursery(async |an| {
+        let child = an.start_actor("breaker").enable(module!()).isolated().await?;
+        pid = child.pid();
+        let task = echo_until_the_break { what, stop_first };
+        let block = child.open_context(task, async |ctx, ()| {
+            let mut stream = ctx.open_stream().await?;
+            for item in 0..ITEMS {
+                stream.send(item).await?;
+                match stream.recv().await {
+                    Err(Error::EndOfStream) if stop_first => return ctx.wait_for_result().await,
+                    echoed => assert_eq!(echoed?, item),
+                }
+                received += 1;
+            }
+            Err(Error::Interrupted { signal: 2 })
+        });
+        let result = block.await;
+        if what != Break::Nothing {
+            lost("the block", result.clone());
+        }
+        result
+    })
+    .await;
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(!exists(pid.unwrap()), "reaped");
+    let error = result.unwrap_err();
+    if what == Break::Nothing {
+        assert!(matches!(error, Error::Interrupted { signal: 2 }), "{error:?}");
+        assert_eq!(received, ITEMS);
+    } else {
+        lost("the nursery", Err::<(), _>(error));
+        assert!((BREAK_AT..=BREAK_AT + 1).contains(&received), "{received}");
+    }
+}
+
+#[tractor::test(matrix)]
+async fn fault_01_ipc_channel_break_during_stream() {
+    use Break::{Nothing, TheChildsEnd, TheLink};
+    for what in [Nothing, TheLink, TheChildsEnd] {
+        fault_01(what, false).await;
+    }
+}
+
+#[tractor::test(matrix)]
+async fn fault_01_ipc_channel_break_after_the_stream_was_stopped() {
+    for what in [Break::TheLink, Break::TheChildsEnd] {
+        fault_01(what, true).await;
+    }
+}
 
 /// Ends its stream, and then becomes another program: the link to the parent breaks, and the
 /// process lives on.
@@ -17,7 +129,7 @@ async fn close_stream_and_break_the_link(ctx: Context<(), u32, u32>) -> Result<(
     stream.recv().await?;
     stream.stop();
     scope::checkpoint().await?;
-    let error = std::process::Command::new("/bin/sleep").arg("3600").exec();
+    let error = Command::new("/bin/sleep").arg("3600").exec();
     Err(error.into())
 }
 

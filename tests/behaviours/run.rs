@@ -1,12 +1,13 @@
 //! RUN: roots, and who the running code is.
 
 use tractor::error::Misuse;
+use tractor::scope::sleep;
 use tractor::{
     Context, Error, Exposed, Result, RootConfig, current_actor, current_ctx, module, open_nursery,
     open_root_actor,
 };
 
-use crate::{marks, program, remote_type};
+use crate::{FOREVER, marks, program, remote_type};
 
 async fn second_root() -> Result<()> {
     open_root_actor(RootConfig::default(), async |_| Ok(())).await
@@ -230,4 +231,52 @@ fn endpoint_exposed_by_hand_can_be_called_in_a_child() {
     }
     let ended = program::run(program::again(MODULE, EXPOSING));
     assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), "found, true\n"), "{ended:?}");
+}
+
+/// Leaves a file behind, which is wiped when its actor ends.
+#[tractor::context]
+async fn crash_and_clean_up(
+    ctx: Context<(), (), ()>,
+    path: std::path::PathBuf,
+    fails: bool,
+) -> Result<()> {
+    std::fs::write(&path, "")?;
+    let wiped = path.clone();
+    current_actor()?.defer(move || std::fs::remove_file(wiped).unwrap());
+    ctx.started(()).await?;
+    assert!(!fails, "on purpose");
+    sleep(FOREVER).await
+}
+
+/// What the nursery ended of. It is wiped by then.
+async fn run_01(fails: bool) -> Result<()> {
+    let path = std::env::temp_dir().join(marks::unique(&format!("tractor {}", std::process::id())));
+    let result = open_nursery(async |an| {
+        let child = an.start_actor("messy").enable(module!()).await?;
+        let task = crash_and_clean_up { path: path.clone(), fails };
+        let block = child.open_context(task, async |ctx, ()| {
+            if fails {
+                return ctx.wait_for_result().await;
+            }
+            assert!(path.exists());
+            an.cancel().await
+        });
+        match block.await {
+            Err(Error::ContextCancelled(_)) if !fails => Ok(()),
+            result => result,
+        }
+    })
+    .await;
+    assert!(!path.exists(), "wiped");
+    result
+}
+
+#[tractor::test(matrix)]
+async fn run_01_lifetime_stack_wipes_tmpfile_of_a_child_that_fails() {
+    assert_eq!(remote_type(&run_01(true).await.unwrap_err()), "Panic");
+}
+
+#[tractor::test(matrix)]
+async fn run_01_lifetime_stack_wipes_tmpfile_of_a_child_that_is_cancelled() -> Result<()> {
+    run_01(false).await
 }
