@@ -47,7 +47,7 @@ pub trait Executor: Debug + Send + Sync + 'static {
     /// Runs `future` to its end, detached. A panic in it must not end the executor.
     fn spawn(&self, future: BoxFuture);
 
-    /// A new timer, not armed.
+    /// A new timer, not armed. It never fires once the executor is gone.
     fn timer(&self) -> Box<dyn Timer>;
 
     /// Watches a descriptor, which is made non-blocking, until the watch is dropped.

@@ -16,11 +16,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use super::reactor::{Due, Poller, Reactor};
 
-/// After so many turns without sleep a thread looks what is ready, all the same.
-const BUSY_TURNS_MAX: u32 = 16;
+/// A thread that does not come to sleep looks what is ready after so long.
+const BUSY_MAX: Duration = Duration::from_micros(200);
 
 /// The threads that wait for one reactor.
 #[derive(Debug)]
@@ -49,53 +50,55 @@ impl Parking {
         let waker = Waker::from(Arc::clone(&me));
         let mut cx = Context::from_waker(&waker);
         let mut due = Due::default();
-        let mut busy_turns = 0;
+        let mut busy_since = Instant::now();
         loop {
-            me.state.store(RUNS, Ordering::SeqCst);
+            // A swap: whoever has set it before has what it did before seen by this poll.
+            me.state.swap(RUNS, Ordering::SeqCst);
             if future.as_mut().poll(&mut cx).is_ready() {
                 return;
             }
-            if me.state.load(Ordering::SeqCst) != WOKEN {
-                busy_turns = 0;
+            let sleepy = me.state.load(Ordering::SeqCst) != WOKEN;
+            if sleepy {
                 self.sleep(&me, &mut due);
-            } else if busy_turns < BUSY_TURNS_MAX {
-                busy_turns += 1;
-            } else {
-                busy_turns = 0;
+            } else if busy_since.elapsed() >= BUSY_MAX {
                 self.look(&mut due);
+            } else {
+                continue;
             }
+            busy_since = Instant::now();
             due.wake();
         }
     }
 
     fn look(&self, due: &mut Due) {
-        if let Some(mut poller) = self.reactor.poller() {
-            self.reactor.look(&mut poller, due);
-            drop(poller);
-            self.offer_seat();
+        if let Some(mut seat) = self.free_seat() {
+            self.reactor.look(seat.poller(), due);
         }
     }
 
     /// Sleeps until `me` is woken, or has found others to wake.
     fn sleep(&self, me: &Arc<Sleeper>, due: &mut Due) {
-        let Some(mut poller) = self.seat(me) else { return };
-        self.reactor.wait(&mut poller, || me.change(RUNS, WAITS), due);
+        let Some(mut seat) = self.seat(me) else { return };
+        self.reactor.wait(seat.poller(), || me.change(RUNS, WAITS), due);
         me.take(WAITS);
-        drop(poller);
-        self.offer_seat();
+    }
+
+    /// The seat, when nobody has it.
+    fn free_seat(&self) -> Option<Seat<'_>> {
+        self.reactor.poller().map(|poller| Seat { poller: Some(poller), parking: self })
     }
 
     /// Gets the seat; `None` when `me` was woken before.
-    fn seat(&self, me: &Arc<Sleeper>) -> Option<MutexGuard<'_, Poller>> {
-        if let Some(poller) = self.reactor.poller() {
-            return Some(poller);
+    fn seat(&self, me: &Arc<Sleeper>) -> Option<Seat<'_>> {
+        if let Some(seat) = self.free_seat() {
+            return Some(seat);
         }
         loop {
             self.parked().push(Arc::clone(me));
-            if let Some(poller) = self.reactor.poller() {
+            if let Some(seat) = self.free_seat() {
                 self.leave(me);
                 me.take(OFFERED);
-                return Some(poller);
+                return Some(seat);
             }
             me.park();
             if !me.take(OFFERED) {
@@ -129,6 +132,26 @@ impl Parking {
 
     fn parked(&self) -> MutexGuard<'_, Vec<Arc<Sleeper>>> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the one thread holds that waits for the reactor. Who leaves it offers it to another.
+struct Seat<'a> {
+    /// There until the drop.
+    poller: Option<MutexGuard<'a, Poller>>,
+    parking: &'a Parking,
+}
+
+impl Seat<'_> {
+    fn poller(&mut self) -> &mut Poller {
+        self.poller.as_mut().expect("it is taken only by the drop")
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.poller.take();
+        self.parking.offer_seat();
     }
 }
 

@@ -5,11 +5,11 @@
 //! the first write that has to wait, and off by the first such news that nobody waits for: a peer
 //! that merely reads what was sent to it wakes nobody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Registry, Token};
-use slab::Slab;
 
 use crate::timer::Alarm;
 use crate::{Direction, Readiness};
@@ -35,7 +34,10 @@ pub(crate) struct Reactor {
     interrupt: mio::Waker,
     /// Held by the one thread that waits.
     poller: Mutex<Poller>,
-    sources: Mutex<Slab<Arc<Source>>>,
+    /// By their tokens. None is used twice: news of a descriptor that is watched no more must not
+    /// be taken for those of another.
+    sources: Mutex<HashMap<Token, Arc<Source>>>,
+    last_token: AtomicUsize,
     timers: Mutex<Timers>,
     /// Set when the executor is gone: nobody waits any more.
     closed: AtomicBool,
@@ -72,6 +74,7 @@ impl Reactor {
             registry,
             poller: Mutex::new(Poller { poll, events: Events::with_capacity(EVENTS_MAX) }),
             sources: Mutex::default(),
+            last_token: AtomicUsize::new(0),
             timers: Mutex::default(),
             closed: AtomicBool::new(false),
         })
@@ -115,7 +118,7 @@ impl Reactor {
         lock(&self.timers).end_wait(due);
         let sources = lock(&self.sources);
         for event in &*events {
-            if let Some(source) = sources.get(event.token().0) {
+            if let Some(source) = sources.get(&event.token()) {
                 source.tell(event, &self.registry, due);
             }
         }
@@ -127,13 +130,14 @@ impl Reactor {
     /// When the system refuses the descriptor.
     pub(crate) fn watch(self: &Arc<Self>, fd: Arc<OwnedFd>) -> io::Result<Watched> {
         rustix::io::ioctl_fionbio(&fd, true)?;
+        let token = Token(self.last_token.fetch_add(1, Ordering::Relaxed));
+        let (read, write) = (Mutex::default(), Mutex::default());
+        let source = Arc::new(Source { fd, token, read, write });
+        // Under the lock: news of it must find it.
         let mut sources = lock(&self.sources);
-        let entry = sources.vacant_entry();
-        let token = Token(entry.key());
-        self.registry.register(&mut SourceFd(&fd.as_raw_fd()), token, Interest::READABLE)?;
-        let source =
-            Arc::new(Source { fd, token, read: Mutex::default(), write: Mutex::default() });
-        entry.insert(Arc::clone(&source));
+        let mut fd = SourceFd(&source.fd.as_raw_fd());
+        self.registry.register(&mut fd, token, Interest::READABLE)?;
+        sources.insert(token, Arc::clone(&source));
         drop(sources);
         Ok(Watched { source, reactor: Arc::clone(self) })
     }
@@ -143,11 +147,11 @@ impl Reactor {
         Timer { reactor: Arc::clone(self), at: None, entry: None }
     }
 
-    /// Nobody waits any more: who watches a descriptor is told.
+    /// Nobody waits any more: who watches a descriptor is told. A timer never fires then.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         let mut due = Due::default();
-        for (_, source) in &*lock(&self.sources) {
+        for source in lock(&self.sources).values() {
             due.0.extend(lock(&source.read).waiter.take());
             due.0.extend(lock(&source.write).waiter.take());
         }
@@ -256,12 +260,12 @@ impl Watched {
         if side.ready {
             return Poll::Ready(Ok(()));
         }
-        let old = put(&mut side.waiter, cx);
         if direction == Direction::Write && !side.writes_told {
             let both = Interest::READABLE | Interest::WRITABLE;
             self.source.register(&self.reactor.registry, both)?;
             side.writes_told = true;
         }
+        let old = put(&mut side.waiter, cx);
         drop(side);
         drop(old);
         Poll::Pending
@@ -282,13 +286,10 @@ impl Readiness for Watched {
         direction: Direction,
         op: &mut dyn FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
-        self.source.side(direction).unset_ready();
+        let attempt = Attempt::begin(&self.source, direction);
         let result = op();
-        if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            let waiter = self.source.side(direction).set_ready();
-            if let Some(waiter) = waiter {
-                waiter.wake();
-            }
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            attempt.found_nothing();
         }
         result
     }
@@ -296,11 +297,38 @@ impl Readiness for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
+        // In this order: news that are still under way find nobody whom they could register anew.
+        let source = lock(&self.reactor.sources).remove(&self.source.token);
+        drop(source);
         // Closing the descriptor would do as well, but others may hold it, too.
         let _ = self.reactor.registry.deregister(&mut SourceFd(&self.source.fd.as_raw_fd()));
-        // News of it that are still under way go to whoever has the token next: attempts may fail.
-        let source = lock(&self.reactor.sources).try_remove(self.source.token.0);
-        drop(source);
+    }
+}
+
+/// An attempt that is under way. Unless it found nothing, there may be more for the next one: also
+/// when it panicked.
+struct Attempt<'a> {
+    source: &'a Source,
+    direction: Direction,
+}
+
+impl<'a> Attempt<'a> {
+    fn begin(source: &'a Source, direction: Direction) -> Self {
+        source.side(direction).unset_ready();
+        Self { source, direction }
+    }
+
+    fn found_nothing(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let waiter = self.source.side(self.direction).set_ready();
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
     }
 }
 

@@ -107,6 +107,28 @@ fn a_timer_wakes_the_last_waker_it_was_polled_with() {
 }
 
 #[test]
+fn timers_and_descriptors_are_seen_while_tasks_never_rest() {
+    let executor = make();
+    let (reader, writer) = pipe();
+    let watch = executor.watch(Arc::new(reader)).unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let busy = Arc::clone(&over);
+    run(&executor, async {
+        executor.spawn(Box::pin(async move {
+            while !busy.load(Ordering::Relaxed) {
+                futures_lite::future::yield_now().await;
+            }
+        }));
+        let mut timer = executor.timer();
+        timer.set(Some(executor.now() + 5 * MS));
+        expired(&mut *timer).await;
+        rustix::io::write(&writer, b"x").unwrap();
+        ready(&executor, &*watch, Direction::Read).await;
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
 fn a_panic_in_a_task_ends_only_that_task() {
     let executor = make();
     let (tell, told) = async_pair();
