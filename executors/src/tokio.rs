@@ -17,6 +17,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -254,10 +255,14 @@ impl Alarm for Wake {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().poll(cx),
-            None => Poll::Pending,
-        }
+        let Some(sleep) = &mut self.sleep else { return Poll::Pending };
+        // It panics when its runtime is going away. Then it never fires: who waits for an actor of
+        // that runtime is told by the end of its driver.
+        let polled = catch_unwind(AssertUnwindSafe(|| sleep.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| {
+            self.sleep = None;
+            Poll::Pending
+        })
     }
 }
 

@@ -97,6 +97,22 @@ fn tokio_of_the_program_runs_tasks_timers_and_watches() {
     }
 }
 
+/// tokio's own timer panics then.
+#[cfg(feature = "tokio")]
+#[test]
+fn tokio_timer_of_a_runtime_that_is_gone_never_fires() {
+    let runtime = ::tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let executor = tractor_executors::tokio::Tokio::attached(runtime.handle().clone());
+    let mut timer = executor.timer();
+    timer.set(Some(executor.now() + HANG));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(timer.poll_expired(&mut cx).is_pending());
+    runtime.shutdown_timeout(HANG);
+    assert!(timer.poll_expired(&mut cx).is_pending());
+    timer.set(Some(executor.now()));
+    assert!(timer.poll_expired(&mut cx).is_pending());
+}
+
 /// Longer than anything here takes; only a hang reaches it.
 const HANG: Duration = Duration::from_secs(20);
 const MS: Duration = Duration::from_millis(1);

@@ -114,7 +114,8 @@ impl Actor {
 
     /// An event for whoever waits on the dialog, if anybody still does.
     pub(super) fn tell(&mut self, id: DialogId, event: DialogEvent) {
-        if self.dialogs.get(id).is_some_and(|d| d.audience == Audience::Task) {
+        let listens = |d: &Dialog| d.audience == Audience::Task && !d.outcome_told;
+        if self.dialogs.get(id).is_some_and(listens) {
             self.out.dialog(id, event);
         }
     }
