@@ -13,6 +13,7 @@
 //! | [`random`] | random runs from a seed |
 //! | [`check`] | what must hold whatever happens |
 //! | [`fuzz`] | bodies of the fuzz targets |
+//! | [`sim`] | whole trees of actors in simulation, by seed |
 //! | [`recording`] | recorded dialogs of the reference |
 //! | [`replay`] | a recording, with our cores as its actors |
 
@@ -27,6 +28,7 @@ pub mod recording;
 pub mod replay;
 pub mod script;
 pub mod show;
+pub mod sim;
 pub mod world;
 
 pub use op::Op;

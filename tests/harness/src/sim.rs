@@ -1,0 +1,44 @@
+//! Whole trees of actors in simulation: many programs, processes, links and one virtual clock, with
+//! faults drawn from a seed, and checks that hold whatever happens.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`options`] | what a run is made of: sizes, and which kinds of faults may come |
+//! | [`plan`] | what every task of every actor does |
+//! | [`kernel`] | processes, links, the clock |
+//! | [`faults`] | what goes wrong |
+//! | [`mail`] | what a core has told its tasks |
+//! | [`task`] | tasks, their scopes, their errors |
+//! | [`program`] | the steps of a plan, done |
+//! | [`check`] | what must hold |
+//! | [`cover`] | what was really reached |
+//! | [`trace`] | what happened |
+//! | [`run`] | a run from its beginning to its end |
+//! | [`shrink`] | the smallest run that fails the same way |
+//! | [`chart`] | a run, drawn |
+//!
+//! A run is a function of its seed and options: the same ones give the same trace hash.
+
+pub mod chart;
+pub mod check;
+pub mod cover;
+pub mod faults;
+pub mod kernel;
+pub mod mail;
+pub mod options;
+pub mod plan;
+pub mod program;
+pub mod run;
+pub mod shrink;
+pub mod task;
+pub mod trace;
+
+pub use options::Options;
+pub use run::{Report, play};
+
+use crate::random::Source;
+
+/// Plays the run of a seed.
+pub fn seed(seed: u64) -> Report {
+    play(Source::seed(seed), None, false)
+}

@@ -1,0 +1,203 @@
+//! What must hold, by name. A check that fails ends the run; none of it is in the product.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tractor_core::{
+    ChildId, CloseReason, ConnId, DialogEvent, DialogId, Effect, EndReason, Event, Instant,
+    NurseryEvent, NurseryId, Output,
+};
+
+use tractor_core::error::Violation;
+
+use super::kernel::{Host, HostId, Kernel, Process};
+
+/// The number of an error that a program raised.
+pub type ErrorId = u32;
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub struct Checks {
+    /// What did not hold, by the name of the check.
+    pub broken: Vec<(&'static str, String)>,
+    done: BTreeSet<(String, DialogId)>,
+    told: BTreeSet<(String, DialogId)>,
+    opened: BTreeSet<(String, ConnId)>,
+    closed: BTreeSet<(String, ConnId)>,
+    ended: BTreeSet<(String, ChildId)>,
+    nurseries: BTreeSet<(String, NurseryId)>,
+    /// Since when an actor is to end, and its time for that.
+    closing: BTreeMap<String, (Instant, Duration)>,
+    /// Errors that programs raised: where they pass by on their way up.
+    pub raised: BTreeMap<ErrorId, Vec<HostId>>,
+    /// Those of a task that nobody waits for any more: its dialog has ended before.
+    pub unheard: BTreeSet<ErrorId>,
+    /// How often each was told to somebody who handles it.
+    pub reported: BTreeMap<ErrorId, u32>,
+}
+
+/// The checks, and what each is about.
+pub const ALL: &[(&str, &str)] = &[
+    ("one outcome", "each side of a dialog has exactly one outcome, and hears nothing after it"),
+    ("told once", "a task is told to end once, while it runs"),
+    ("one end", "a child is reported once, a connection opens and closes once, in this order"),
+    ("no message after closed", "a nursery that has closed says nothing more"),
+    ("budget", "an actor has ended when its time for that is over"),
+    ("no orphan", "an actor that has ended has no child that lives"),
+    ("nothing left", "at rest no process, dialog, child, deadline or byte is left"),
+    ("liveness", "after everything was told to end, everything has ended, in bounded time"),
+    ("errors are kept", "an error is told exactly once to who handles it, unless its way was cut"),
+    ("no error from nowhere", "only errors that were raised are told"),
+    ("order", "the items of a stream come in order, without a gap"),
+    ("all items", "a stream that ended well has brought all of its items"),
+    ("who cancelled", "a cancellation names somebody who asked for it"),
+    ("no violation", "actors of ours break no rule of the protocol"),
+    ("no livelock", "the world comes to rest after a bounded number of events"),
+];
+
+impl Checks {
+    /// Something does not hold.
+    pub fn fail(&mut self, check: &'static str, what: String) {
+        debug_assert!(ALL.iter().any(|(name, _)| *name == check), "{check} is not listed");
+        self.broken.push((check, what));
+    }
+
+    /// It has to hold.
+    pub fn must(&mut self, check: &'static str, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.fail(check, what());
+        }
+    }
+
+    /// Checks what a core has decided against what it had before.
+    pub fn output(&mut self, host: &Host, output: &Output) {
+        match output {
+            Output::Event(Event::Dialog(id, event)) => self.dialog(host, *id, event),
+            Output::Event(Event::Nursery(id, event)) => self.nursery(host, *id, event),
+            Output::Event(event) => self.life(host, event),
+            Output::Effect(Effect::CancelTask { dialog }) => {
+                let fresh = self.told.insert((host.name.clone(), *dialog));
+                self.must("told once", fresh, || format!("{}: {dialog:?}", host.name));
+            }
+            _ => {}
+        }
+    }
+
+    fn dialog(&mut self, host: &Host, id: DialogId, event: &DialogEvent) {
+        let key = (host.name.clone(), id);
+        let over = self.done.contains(&key);
+        self.must("one outcome", !over, || format!("{}: {event:?} after it", host.name));
+        if let DialogEvent::Done(_) = event {
+            self.done.insert(key);
+        }
+    }
+
+    fn nursery(&mut self, host: &Host, id: NurseryId, event: &NurseryEvent) {
+        let key = (host.name.clone(), id);
+        let over = self.nurseries.contains(&key);
+        self.must("no message after closed", !over, || format!("{}: {event:?}", host.name));
+        match event {
+            NurseryEvent::Closed => drop(self.nurseries.insert(key)),
+            NurseryEvent::Ended { child, .. } => {
+                let fresh = self.ended.insert((host.name.clone(), *child));
+                self.must("one end", fresh, || format!("{}: {event:?}", host.name));
+            }
+            _ => {}
+        }
+    }
+
+    fn life(&mut self, host: &Host, event: &Event) {
+        let name = || host.name.clone();
+        match event {
+            Event::Opened { conn, .. } => {
+                let key = (name(), *conn);
+                let fresh = !self.closed.contains(&key) && self.opened.insert(key);
+                self.must("one end", fresh, || format!("{}: {event:?}", host.name));
+            }
+            Event::Closed { conn, why } => {
+                let fresh = self.closed.insert((name(), *conn));
+                self.must("one end", fresh, || format!("{}: {event:?}", host.name));
+                self.closed_by(host, *conn, why);
+            }
+            Event::Closing { budget, why } => {
+                let now = host.actor.as_ref().map_or(Instant::default(), |actor| actor.now());
+                self.closing.insert(name(), (now, *budget));
+                let _: &EndReason = why;
+            }
+            Event::Ended { .. } => self.has_ended(host),
+            _ => {}
+        }
+    }
+
+    /// Bytes that were cut, or a process too slow for its limits, are the world's fault.
+    fn closed_by(&mut self, host: &Host, conn: ConnId, why: &CloseReason) {
+        let CloseReason::Violation(violation) = why else { return };
+        let text = violation.to_string();
+        let excused = match violation {
+            Violation::CutFrame => host.cut.contains(&conn),
+            Violation::HandshakeTimeout | Violation::NotReading => host.hurt,
+            // It was given up on while it was on its way.
+            Violation::WrongToken => true,
+            _ => false,
+        };
+        self.must("no violation", excused, || format!("{}: {text}", host.name));
+    }
+
+    fn has_ended(&mut self, host: &Host) {
+        // Timers are late by a moment each; a clock that jumped or a stopped process is excused.
+        const LATE: Duration = Duration::from_millis(20);
+        let Some((since, budget)) = self.closing.get(&host.name) else { return };
+        let now = host.actor.as_ref().map_or(*since, |actor| actor.now());
+        let took = since.until(now);
+        let in_time = took <= *budget + LATE || host.hurt;
+        let text = format!("{} took {took:?} of {budget:?}", host.name);
+        self.must("budget", in_time, || text);
+    }
+
+    /// A program raises an error; its way up is what has to be well for it to come through.
+    pub fn raise(&mut self, way: &[HostId]) -> ErrorId {
+        let id = self.raised.len() as ErrorId;
+        self.raised.insert(id, way.to_vec());
+        id
+    }
+
+    /// Somebody handles these.
+    pub fn report(&mut self, ids: &[ErrorId]) {
+        for id in ids {
+            let known = self.raised.contains_key(id);
+            self.must("no error from nowhere", known, || format!("error {id}"));
+            *self.reported.entry(*id).or_default() += 1;
+        }
+    }
+}
+
+/// Everything has ended: nothing may be left.
+pub fn at_rest(kernel: &mut Kernel) {
+    for id in 0..kernel.hosts.len() {
+        let host = &kernel.hosts[id];
+        let reaped = host.process == Process::Reaped;
+        let text = format!("{}: {:?}, {:?}", host.name, host.process, census(host));
+        kernel.checks.must("liveness", reaped, || text);
+    }
+    errors_are_kept(kernel);
+}
+
+/// What is left of an actor.
+fn census(host: &Host) -> Option<(tractor_core::Life, tractor_core::Census)> {
+    host.actor.as_ref().map(|actor| (actor.life(), actor.census()))
+}
+
+fn errors_are_kept(kernel: &mut Kernel) {
+    let raised: Vec<(ErrorId, Vec<HostId>)> =
+        kernel.checks.raised.iter().map(|(id, way)| (*id, way.clone())).collect();
+    for (id, way) in raised {
+        let times = kernel.checks.reported.get(&id).copied().unwrap_or(0);
+        let cut = kernel.options.stuck
+            || kernel.checks.unheard.contains(&id)
+            || way.iter().any(|host| kernel.hosts[*host].hurt);
+        let names: Vec<&str> = way.iter().map(|host| kernel.hosts[*host].name.as_str()).collect();
+        let text = format!("error {id}, on its way up {names:?}, was told {times} times");
+        let kept = times == 1 || (times == 0 && cut);
+        kernel.checks.must("errors are kept", kept, || text);
+    }
+}

@@ -1,0 +1,765 @@
+//! The world around the cores: processes, links, one clock. It knows bytes and processes, and no
+//! message.
+//!
+//! ```text
+//!   heap of (time, order, What) ──> handle ──> facts for a core ──> its effects ──> heap
+//! ```
+//!
+//! A host is a process with an actor in it. A link is two ends, each with what is under way to it.
+//! A host that is stopped keeps what comes for it until it goes on.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::time::Duration;
+
+use tractor_core::msg::{Features, SpawnSpec, Token};
+use tractor_core::supervise::ExitStatus;
+use tractor_core::{
+    Actor, Address, ChildId, Config, ConnId, Effect, EndReason, Event, Input, Instant, Signal,
+};
+
+use super::check::Checks;
+use super::cover::Cover;
+use super::mail::Mail;
+use super::options::{Fault, Options};
+use super::trace::Trace;
+use crate::random::Source;
+
+/// Bytes that fit into a socket.
+const SOCKET_BYTES: usize = 64 << 10;
+
+/// The number of a host.
+pub type HostId = usize;
+
+/// The number of a link's end; the other one differs in the last bit.
+pub type EndId = usize;
+
+/// Something that happens at its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// Bytes have come to this end, or its end.
+    Arrive(EndId),
+    /// This end can take bytes again.
+    Write(EndId),
+    /// An actor's deadline.
+    Deadline(HostId),
+    /// A task's alarm.
+    Alarm(HostId),
+    /// A child's process is made.
+    Fork(HostId, ChildId),
+    /// The parent learns of it.
+    Spawned(HostId, ChildId),
+    /// The parent learns that it has ended.
+    Exited(HostId),
+    /// The kernel kills a process whose parent is gone.
+    Orphaned(HostId),
+    /// A connect reaches the other host.
+    Connect(HostId, ConnId, HostId),
+    /// It is refused.
+    Refused(HostId, ConnId),
+    /// It gets SIGTERM.
+    Terminate(HostId),
+    /// A stopped process goes on.
+    Continue(HostId),
+    /// A fault.
+    Fault,
+    /// From now on nothing goes wrong, and what hung goes on.
+    Heal,
+    /// All programs are interrupted.
+    End,
+}
+
+/// Where a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// It runs.
+    Runs,
+    /// It is stopped.
+    Stopped,
+    /// It has ended, and nobody knows yet.
+    Zombie(ExitStatus),
+    /// It is gone.
+    Reaped,
+}
+
+/// A process, and the actor in it.
+#[derive(Debug)]
+pub struct Host {
+    /// What it is called.
+    pub name: String,
+    /// `None`: the process is gone.
+    pub actor: Option<Actor>,
+    /// The process.
+    pub process: Process,
+    /// Whose child it is.
+    pub parent: Option<(HostId, ChildId)>,
+    /// Its children's processes.
+    pub children: BTreeMap<ChildId, HostId>,
+    /// The ends of its connections.
+    pub conns: BTreeMap<ConnId, EndId>,
+    /// What its core has told, and its tasks have not taken.
+    pub mail: Mail,
+    /// What came while it was stopped.
+    held: Vec<What>,
+    /// Whether something went wrong with it or its links: an error that passes by may be lost.
+    pub hurt: bool,
+    /// Connections that may end in the middle of a frame.
+    pub cut: Vec<ConnId>,
+    /// The deadline that is on the heap.
+    deadline: Option<Instant>,
+}
+
+/// One end of a link.
+#[derive(Debug)]
+pub struct End {
+    /// Whose.
+    pub host: HostId,
+    /// Its connection there.
+    pub conn: ConnId,
+    /// What is under way to it, and when it comes.
+    pub inbox: VecDeque<(Instant, Vec<u8>)>,
+    /// The socket is open here.
+    pub alive: bool,
+    /// It was closed over there: after the inbox comes the end.
+    pub fin: bool,
+    /// To be closed once all is written.
+    closing: bool,
+    /// It takes no bytes before then.
+    stalled: Option<Instant>,
+    /// Nothing that is sent from here comes there any more.
+    pub deaf: bool,
+    /// How long bytes take to this end.
+    latency: Duration,
+}
+
+/// What a child is to be, until it is made.
+#[derive(Clone, Debug)]
+pub struct Unborn {
+    /// Its number.
+    pub name: usize,
+    /// It speaks the base only.
+    pub base: bool,
+    /// What it shows when it connects back.
+    pub token: Option<Token>,
+}
+
+/// The world.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The time, as actors see it.
+    pub now: Instant,
+    /// How far their clock has jumped ahead of what really passed.
+    jumped: Duration,
+    heap: BinaryHeap<Reverse<(Instant, u64, What)>>,
+    order: u64,
+    /// The processes that there ever were.
+    pub hosts: Vec<Host>,
+    /// The ends of links that there ever were.
+    pub ends: Vec<End>,
+    /// Children that are asked for.
+    pub unborn: BTreeMap<(HostId, ChildId), Unborn>,
+    /// What decides.
+    pub source: Source,
+    /// What the run is made of.
+    pub options: Options,
+    /// Whether faults may still come.
+    pub troubled: bool,
+    /// What was reached.
+    pub cover: Cover,
+    /// What must hold.
+    pub checks: Checks,
+    /// What happened.
+    pub trace: Trace,
+    /// Whom the tasks belong to that may go on.
+    pub ready: Vec<HostId>,
+    /// Which actors an error of a task passes by, by the number that its function carries.
+    pub ways: Vec<Vec<HostId>>,
+    /// Actors by the number of their name, the newest last.
+    pub named: BTreeMap<usize, Vec<HostId>>,
+    /// Everything was told to end.
+    pub ending: bool,
+}
+
+impl Kernel {
+    /// An empty world.
+    pub fn new(source: Source, options: Options, trace: Trace) -> Kernel {
+        Kernel {
+            now: Instant::from_epoch(Duration::from_secs(1)),
+            jumped: Duration::ZERO,
+            heap: BinaryHeap::new(),
+            order: 0,
+            hosts: Vec::new(),
+            ends: Vec::new(),
+            unborn: BTreeMap::new(),
+            source,
+            options,
+            troubled: true,
+            cover: Cover::default(),
+            checks: Checks::default(),
+            trace,
+            ready: Vec::new(),
+            ways: Vec::new(),
+            named: BTreeMap::new(),
+            ending: false,
+        }
+    }
+
+    /// Lets something happen later.
+    pub fn after(&mut self, wait: Duration, what: What) {
+        self.at(self.now + wait, what);
+    }
+
+    fn at(&mut self, time: Instant, what: What) {
+        self.order += 1;
+        let really = Instant::from_epoch(time.since_epoch().saturating_sub(self.jumped));
+        self.heap.push(Reverse((really, self.order, what)));
+    }
+
+    /// Whether this kind of fault comes now: it is on, and the dice say so.
+    pub fn chance(&mut self, fault: Fault, once_in: usize) -> bool {
+        let comes = self.troubled && self.options.has(fault) && self.source.once_in(once_in);
+        if comes {
+            self.cover.fault(fault);
+        }
+        comes
+    }
+
+    /// A moment that bytes, processes and news take.
+    pub fn moment(&mut self) -> Duration {
+        Duration::from_micros([5, 20, 100, 700, 3000][self.source.below(5)])
+    }
+
+    /// The next thing that happens, after which the world looks different. `None`: nothing will.
+    pub fn next(&mut self) -> Option<What> {
+        let Reverse((time, _, what)) = self.heap.pop()?;
+        self.now = self.now.max(time + self.jumped);
+        Some(what)
+    }
+
+    /// What really passed.
+    pub fn passed(&self) -> Duration {
+        self.now.since_epoch().saturating_sub(self.jumped)
+    }
+
+    /// The clock jumps: what is due by then is found to be.
+    pub fn jump(&mut self, by: Duration) {
+        self.now = self.now + by;
+        self.jumped += by;
+        for host in 0..self.hosts.len() {
+            self.after(Duration::ZERO, What::Deadline(host));
+            self.after(Duration::ZERO, What::Alarm(host));
+        }
+    }
+
+    /// Does it.
+    pub fn handle(&mut self, what: What) {
+        if let Some(host) = self.host_of(what)
+            && self.hosts[host].process == Process::Stopped
+        {
+            self.hosts[host].held.push(what);
+            return;
+        }
+        match what {
+            What::Arrive(end) => self.arrive(end),
+            What::Write(end) => self.write(end),
+            What::Deadline(host) => self.deadline(host),
+            What::Alarm(host) => self.wake(host),
+            What::Fork(host, child) => self.fork(host, child),
+            What::Spawned(host, child) => {
+                let pid = self.hosts[host].children.get(&child).map_or(0, |host| *host as u32);
+                self.fact(host, Input::Spawned { child, pid });
+            }
+            What::Exited(host) => self.reap(host),
+            What::Orphaned(host) => self.die(host, ExitStatus::Signal(9)),
+            What::Connect(host, conn, to) => self.connected(host, conn, to),
+            What::Refused(host, conn) => {
+                let why = Some("connection refused".into());
+                self.fact(host, Input::Disconnected { conn, why });
+            }
+            What::Terminate(host) => {
+                let why = EndReason::Interrupted { signal: 15 };
+                self.command(host, |actor, now| actor.cancel_self(now, why).ok());
+            }
+            What::Continue(host) => self.go_on(host),
+            What::Fault => self.fault(),
+            What::Heal => self.heal(),
+            What::End => self.end_all(),
+        }
+    }
+
+    /// Who must run for it to happen.
+    fn host_of(&self, what: What) -> Option<HostId> {
+        match what {
+            What::Arrive(end) | What::Write(end) => Some(self.ends[end].host),
+            What::Deadline(host)
+            | What::Alarm(host)
+            | What::Fork(host, _)
+            | What::Spawned(host, _)
+            | What::Terminate(host)
+            | What::Refused(host, _) => Some(host),
+            What::Exited(host) => self.hosts[host].parent.map(|(parent, _)| parent),
+            _ => None,
+        }
+    }
+
+    // Hosts.
+
+    /// Makes a process with an actor in it.
+    pub fn add_host(&mut self, name: usize, config: Config) -> HostId {
+        let id = self.hosts.len();
+        let mut seed = [0x5a; 32];
+        seed[..8].copy_from_slice(&(id as u64).to_le_bytes());
+        let text = config.name.clone();
+        let actor = Actor::new(config, seed, self.now);
+        self.hosts.push(Host {
+            name: format!("{text}#{id}"),
+            actor: Some(actor),
+            process: Process::Runs,
+            parent: None,
+            children: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            mail: Mail::default(),
+            held: Vec::new(),
+            hurt: false,
+            cut: Vec::new(),
+            deadline: None,
+        });
+        self.named.entry(name).or_default().push(id);
+        id
+    }
+
+    /// Its tasks may go on.
+    pub fn wake(&mut self, host: HostId) {
+        if !self.ready.contains(&host) {
+            self.ready.push(host);
+        }
+    }
+
+    /// Tells an actor a fact.
+    pub fn fact(&mut self, host: HostId, input: Input) {
+        let now = self.now;
+        let Some(actor) = &mut self.hosts[host].actor else { return };
+        actor.handle_input(now, input);
+        self.settle(host);
+    }
+
+    /// A command of a task, and what follows; `None` when the process is gone.
+    pub fn command<T>(
+        &mut self,
+        host: HostId,
+        run: impl FnOnce(&mut Actor, Instant) -> T,
+    ) -> Option<T> {
+        let now = self.now;
+        let result = run(self.hosts[host].actor.as_mut()?, now);
+        self.settle(host);
+        Some(result)
+    }
+
+    /// Performs what an actor decided, writes what it wants written, and sees to its deadline.
+    fn settle(&mut self, host: HostId) {
+        while let Some(output) = self.hosts[host].actor.as_mut().and_then(Actor::poll_output) {
+            self.trace.output(self.now, host, &output);
+            self.checks.output(&self.hosts[host], &output);
+            if let tractor_core::Output::Event(Event::Ended { forced: true }) = output {
+                self.forced(host);
+            }
+            match output {
+                tractor_core::Output::Effect(effect) => self.perform(host, effect),
+                tractor_core::Output::Event(event) => self.hosts[host].mail.put(event),
+                _ => {}
+            }
+            self.wake(host);
+        }
+        while let Some(conn) = self.hosts[host].actor.as_mut().and_then(Actor::next_dirty) {
+            if let Some(&end) = self.hosts[host].conns.get(&conn) {
+                self.write(end);
+            }
+        }
+        self.set_deadline(host);
+    }
+
+    /// An actor was not given the time to end well: something that it waited for is to blame, and
+    /// what it had to say is lost.
+    fn forced(&mut self, host: HostId) {
+        let to_blame = self.options.stuck || self.hosts.iter().any(|host| host.hurt);
+        let name = self.hosts[host].name.clone();
+        self.checks.must("budget", to_blame, || format!("{name} was forced, and nothing hung"));
+        self.hosts[host].hurt = true;
+    }
+
+    fn set_deadline(&mut self, host: HostId) {
+        let next = self.hosts[host].actor.as_ref().and_then(Actor::next_deadline);
+        let Some((at, _)) = next else { return };
+        let known = self.hosts[host].deadline;
+        if known.is_none_or(|known| at < known || known < self.now) {
+            self.hosts[host].deadline = Some(at);
+            // Nobody is woken to the microsecond.
+            let late = self.moment();
+            self.at(at.max(self.now) + late, What::Deadline(host));
+        }
+    }
+
+    fn deadline(&mut self, host: HostId) {
+        self.hosts[host].deadline = None;
+        if let Some(actor) = &self.hosts[host].actor
+            && let Some((at, timer)) = actor.next_deadline()
+            && at <= self.now
+        {
+            self.cover.timer(timer);
+        }
+        self.fact(host, Input::Timeout);
+        self.set_deadline(host);
+    }
+
+    fn perform(&mut self, host: HostId, effect: Effect) {
+        match effect {
+            Effect::Connect { conn, addr } => self.connect(host, conn, &addr),
+            Effect::Close { conn } => match self.hosts[host].conns.get(&conn) {
+                Some(&end) if self.ends[end].alive => {
+                    self.ends[end].closing = true;
+                    self.after(Duration::ZERO, What::Write(end));
+                }
+                Some(_) => {}
+                None => self.after(Duration::ZERO, What::Refused(host, conn)),
+            },
+            Effect::Abort { conn } => {
+                if let Some(&end) = self.hosts[host].conns.get(&conn) {
+                    self.shut(end);
+                }
+            }
+            Effect::StartTask { dialog, func, .. } => {
+                self.hosts[host].mail.start(dialog, func.as_str())
+            }
+            Effect::CancelTask { dialog } => self.hosts[host].mail.cancel(dialog),
+            Effect::Spawn { child, .. } => {
+                let mut wait = Duration::from_millis(1) + self.moment();
+                if self.chance(Fault::SlowSpawn, 3) {
+                    wait += Duration::from_secs([1, 11][self.source.below(2)]);
+                    self.hosts[host].hurt = true;
+                }
+                self.after(wait, What::Fork(host, child));
+            }
+            Effect::Signal { child, signal } => self.signal(host, child, signal),
+            _ => {}
+        }
+    }
+
+    // Links.
+
+    fn link(&mut self, a: (HostId, ConnId), b: (HostId, ConnId)) {
+        for (host, conn) in [a, b] {
+            let latency = self.moment();
+            self.hosts[host].conns.insert(conn, self.ends.len());
+            self.ends.push(End {
+                host,
+                conn,
+                inbox: VecDeque::new(),
+                alive: true,
+                fin: false,
+                closing: false,
+                stalled: None,
+                deaf: false,
+                latency,
+            });
+        }
+    }
+
+    /// Writes what waits at this end, as far as the socket takes it.
+    fn write(&mut self, end: EndId) {
+        let End { host, conn, alive, closing, stalled, .. } = self.ends[end];
+        if !alive || stalled.is_some_and(|until| until > self.now) {
+            return;
+        }
+        let now = self.now;
+        let mut room = self.room(end);
+        if self.chance(Fault::Split, 4) {
+            room = room.min(1 + self.source.below(40));
+            let wait = self.moment();
+            self.after(wait, What::Write(end));
+        }
+        let Some(actor) = &mut self.hosts[host].actor else { return };
+        if let Some(mut out) = actor.take_outbox(conn) {
+            let bytes: Vec<u8> = out.slices().flatten().take(room).copied().collect();
+            out.advance(bytes.len());
+            actor.put_back(now, conn, out);
+            if !bytes.is_empty() {
+                self.send(end ^ 1, bytes);
+                self.settle(host);
+            }
+        }
+        let left = self.hosts[host].actor.as_ref().map_or(0, |actor| actor.outbox_len(conn));
+        if closing && left == 0 && self.ends[end].alive {
+            self.shut(end);
+            self.fact(host, Input::Disconnected { conn, why: None });
+        }
+    }
+
+    /// How many bytes the socket takes now.
+    fn room(&self, end: EndId) -> usize {
+        let under_way: usize = self.ends[end ^ 1].inbox.iter().map(|(_, bytes)| bytes.len()).sum();
+        SOCKET_BYTES.saturating_sub(under_way)
+    }
+
+    fn send(&mut self, to: EndId, bytes: Vec<u8>) {
+        if self.ends[to ^ 1].deaf || self.ends[to].fin || !self.ends[to].alive {
+            return;
+        }
+        let last = self.ends[to].inbox.back().map_or(self.now, |(at, _)| *at);
+        let jitter = self.moment();
+        let mut at = last.max(self.now + self.ends[to].latency + jitter);
+        if self.chance(Fault::Lag, 200) {
+            at = at + Duration::from_millis([300, 700, 4000][self.source.below(3)]);
+            self.hurt_link(to);
+        }
+        self.ends[to].inbox.push_back((at, bytes));
+        self.at(at, What::Arrive(to));
+    }
+
+    /// What is there by now is read, in pieces or together.
+    fn arrive(&mut self, end: EndId) {
+        let mut bytes = Vec::new();
+        while let Some((at, _)) = self.ends[end].inbox.front()
+            && *at <= self.now
+        {
+            bytes.extend(self.ends[end].inbox.pop_front().expect("it is there").1);
+        }
+        if !self.ends[end].alive {
+            return;
+        }
+        if !bytes.is_empty() {
+            let split = self.chance(Fault::Split, 4);
+            self.read(end, &bytes, split);
+            self.after(Duration::ZERO, What::Write(end ^ 1));
+        }
+        if self.ends[end].fin && self.ends[end].inbox.is_empty() && self.ends[end].alive {
+            self.ends[end].alive = false;
+            let (host, conn) = (self.ends[end].host, self.ends[end].conn);
+            self.wake(host);
+            self.fact(host, Input::Disconnected { conn, why: None });
+        }
+    }
+
+    fn read(&mut self, end: EndId, mut bytes: &[u8], split: bool) {
+        let End { host, conn, .. } = self.ends[end];
+        while !bytes.is_empty() {
+            let most = if split { 1 + self.source.below(30) } else { usize::MAX };
+            let Some(actor) = &mut self.hosts[host].actor else { return };
+            let Some(buf) = actor.recv_buf(conn) else { return };
+            let len = buf.len().min(bytes.len()).min(most);
+            buf[..len].copy_from_slice(&bytes[..len]);
+            bytes = &bytes[len..];
+            self.trace.bytes(self.now, (self.ends[end ^ 1].host, host), end, &buf[..len]);
+            self.fact(host, Input::Received { conn, len });
+        }
+    }
+
+    /// The socket is gone at this end; the other one reads what is under way, and then the end.
+    pub fn shut(&mut self, end: EndId) {
+        if !self.ends[end].alive {
+            return;
+        }
+        self.ends[end].alive = false;
+        self.ends[end].inbox.clear();
+        self.wake(self.ends[end].host);
+        if self.ends[end].deaf {
+            return;
+        }
+        self.ends[end ^ 1].fin = true;
+        let last = self.ends[end ^ 1].inbox.back().map_or(self.now, |(at, _)| *at);
+        self.at(last.max(self.now), What::Arrive(end ^ 1));
+    }
+
+    /// What comes to this end may end in the middle of a frame.
+    pub fn may_cut(&mut self, end: EndId) {
+        let End { host, conn, .. } = self.ends[end];
+        self.hosts[host].cut.push(conn);
+    }
+
+    /// Something went wrong with this link.
+    pub fn hurt_link(&mut self, end: EndId) {
+        for end in [end, end ^ 1] {
+            let host = self.ends[end].host;
+            self.hosts[host].hurt = true;
+        }
+    }
+
+    fn connect(&mut self, host: HostId, conn: ConnId, addr: &Address) {
+        let mut wait = self.moment();
+        if self.chance(Fault::DelayConnect, 4) {
+            wait += Duration::from_millis([50, 2000][self.source.below(2)]);
+            self.hosts[host].hurt = true;
+        }
+        let to = listener(addr).filter(|to| *to < self.hosts.len());
+        let refused = self.chance(Fault::Refuse, 6);
+        match to {
+            Some(to) if !refused => self.after(wait, What::Connect(host, conn, to)),
+            _ => {
+                self.hosts[host].hurt |= refused;
+                self.after(wait, What::Refused(host, conn));
+            }
+        }
+    }
+
+    fn connected(&mut self, host: HostId, conn: ConnId, to: HostId) {
+        if self.hosts[host].actor.is_none() {
+            return;
+        }
+        let now = self.now;
+        let accepted = self.hosts[to].actor.as_mut().map(|actor| actor.accepted(now));
+        let Some(Ok(accepted)) = accepted else {
+            return self.after(Duration::ZERO, What::Refused(host, conn));
+        };
+        let ours = self.ends.len();
+        self.link((host, conn), (to, accepted));
+        self.settle(to);
+        let wanted = self.hosts[host].actor.as_ref().is_some_and(|actor| actor.is_known(conn));
+        match wanted {
+            true => self.fact(host, Input::Connected { conn }),
+            // It was given up on meanwhile.
+            false => self.shut(ours),
+        }
+    }
+
+    // Processes.
+
+    fn fork(&mut self, parent: HostId, child: ChildId) {
+        let Some(unborn) = self.unborn.remove(&(parent, child)) else { return };
+        let uid = self.hosts[parent].actor.as_ref().and_then(|a| a.child_uid(child)).cloned();
+        let Some(uid) = uid else { return };
+        if self.chance(Fault::SpawnFail, 6) {
+            self.hosts[parent].hurt = true;
+            let why = "no such program".into();
+            return self.fact(parent, Input::SpawnFailed { child, why });
+        }
+        let mut config = config(&unborn);
+        config.name = uid.name.to_string();
+        config.uuid = Some(uid.uuid.to_string());
+        let host = self.add_host(unborn.name, config);
+        self.trace.born(self.now, host, &self.hosts[host].name);
+        self.hosts[host].parent = Some((parent, child));
+        self.hosts[parent].children.insert(child, host);
+        let now = self.now;
+        let conn = self.hosts[host].actor.as_mut().map(|actor| actor.attach_parent(now));
+        let Some(conn) = conn else { return };
+        let theirs = match unborn.token {
+            Some(_) => self.hosts[parent].actor.as_mut().and_then(|a| a.accepted(now).ok()),
+            None => self.hosts[parent].actor.as_ref().and_then(|a| a.child_conn(child)),
+        };
+        if let Some(theirs) = theirs {
+            self.link((parent, theirs), (host, conn));
+        }
+        self.settle(host);
+        self.settle(parent);
+        let wait = self.moment();
+        self.after(wait, What::Spawned(parent, child));
+        if self.chance(Fault::KillBoot, 8) {
+            self.hosts[host].hurt = true;
+            let wait = self.moment();
+            self.after(wait, What::Orphaned(host));
+        }
+    }
+
+    fn signal(&mut self, host: HostId, child: ChildId, signal: Signal) {
+        let Some(&child) = self.hosts[host].children.get(&child) else { return };
+        self.cover.signal(signal);
+        match signal {
+            Signal::Kill => self.die(child, ExitStatus::Signal(9)),
+            Signal::Terminate => self.after(Duration::ZERO, What::Terminate(child)),
+        }
+    }
+
+    /// A process is gone, and its tasks with it; the kernel closes its sockets and kills its
+    /// children.
+    pub fn die(&mut self, host: HostId, status: ExitStatus) {
+        if self.hosts[host].actor.take().is_none() {
+            return;
+        }
+        self.trace.died(self.now, host, &self.hosts[host].name, status);
+        self.hosts[host].process = Process::Zombie(status);
+        self.hosts[host].mail = Mail::default();
+        for what in std::mem::take(&mut self.hosts[host].held) {
+            self.after(Duration::ZERO, what);
+        }
+        self.wake(host);
+        let ends: Vec<EndId> = self.hosts[host].conns.values().copied().collect();
+        for end in ends {
+            self.may_cut(end ^ 1);
+            self.shut(end);
+        }
+        let children: Vec<HostId> = self.hosts[host].children.values().copied().collect();
+        for child in children {
+            let wait = self.moment();
+            self.after(wait, What::Orphaned(child));
+        }
+        let wait = self.moment();
+        self.after(wait, What::Exited(host));
+    }
+
+    fn reap(&mut self, host: HostId) {
+        let Process::Zombie(status) = self.hosts[host].process else { return };
+        self.hosts[host].process = Process::Reaped;
+        if let Some((parent, child)) = self.hosts[host].parent {
+            self.fact(parent, Input::ChildExited { child, status });
+        }
+    }
+
+    /// Stops a process for a while.
+    pub fn stop(&mut self, host: HostId, span: Duration) {
+        if self.hosts[host].process == Process::Runs {
+            self.hosts[host].process = Process::Stopped;
+            self.after(span, What::Continue(host));
+        }
+    }
+
+    /// It goes on, with all that has come meanwhile.
+    pub fn go_on(&mut self, host: HostId) {
+        if self.hosts[host].process != Process::Stopped {
+            return;
+        }
+        self.hosts[host].process = Process::Runs;
+        for what in std::mem::take(&mut self.hosts[host].held) {
+            self.after(Duration::ZERO, what);
+        }
+        self.wake(host);
+    }
+
+    /// This end takes nothing for a while.
+    pub fn stall(&mut self, end: EndId, span: Duration) {
+        self.ends[end].stalled = Some(self.now + span);
+        self.after(span, What::Write(end));
+    }
+}
+
+/// The settings of a child's actor.
+fn config(unborn: &Unborn) -> Config {
+    let mut config = Config::new("");
+    config.token = unborn.token;
+    if unborn.base {
+        config.features = Features::BASE;
+    }
+    config
+}
+
+/// Where an actor listens.
+pub fn address(host: HostId) -> Address {
+    Address::Uds { dir: "/run".into(), file: format!("{host}.sock") }
+}
+
+/// Who listens there.
+fn listener(addr: &Address) -> Option<HostId> {
+    match addr {
+        Address::Uds { file, .. } => file.strip_suffix(".sock")?.parse().ok(),
+        _ => None,
+    }
+}
+
+/// What a child is told first.
+pub fn spec(registrar: HostId) -> SpawnSpec {
+    SpawnSpec {
+        parent_main_data: bytes::Bytes::from_static(&[0x80]),
+        runtime_vars: bytes::Bytes::from_static(&[0x80]),
+        enable_modules: vec![("app".into(), "app".into())],
+        reg_addrs: vec![address(registrar)],
+        bind_addrs: None,
+    }
+}

@@ -1,0 +1,259 @@
+//! The programs of a run: what every task of every actor does, drawn from the seed before anything
+//! happens. A task of a plan is started by name: the function `17` is plan 17.
+
+use tractor_core::msg::FuncType;
+
+use super::options::Options;
+use crate::random::Source;
+
+/// The number of a plan.
+pub type PlanId = usize;
+
+/// What one task does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What kind of function it is.
+    pub func: FuncType,
+    /// What it does, in order; after `started`, when it is a context.
+    pub steps: Vec<Step>,
+    /// What goes over its stream, when it has one.
+    pub stream: Option<StreamPlan>,
+    /// How it ends.
+    pub end: End,
+}
+
+/// What goes over a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamPlan {
+    /// Items that the task sends.
+    pub down: u32,
+    /// Items that its caller sends.
+    pub up: u32,
+    /// Bytes of each.
+    pub len: usize,
+    /// How long each reader takes for an item, ms.
+    pub read_ms: u64,
+    /// The caller stops reading after so many, and ends its block.
+    pub enough: Option<u32>,
+}
+
+/// How a task ends, when nobody ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It returns.
+    Return,
+    /// It fails with an error of its own.
+    Fail,
+    /// It waits until it is cancelled.
+    Forever,
+    /// The same, and then takes so long to clean up, ms.
+    Slow(u64),
+    /// The same, and its cleanup fails.
+    FailsCleanup,
+    /// It is never over, whatever anybody asks.
+    Stuck,
+    /// It cancels itself.
+    Cancelled,
+}
+
+/// Whom a task calls.
+#[derive(Clone, Copy, Debug)]
+pub enum Who {
+    /// The so-and-so-manieth child that is there.
+    Child(usize),
+    /// The parent.
+    Parent,
+    /// An actor by its name, from the registrar.
+    Named(usize),
+}
+
+/// One step of a task.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Waits, ms.
+    Sleep(u64),
+    /// Opens a nursery with these children, does the steps in it, and ends it.
+    Nursery {
+        /// Its children.
+        children: Vec<ChildPlan>,
+        /// Its body.
+        body: Vec<Step>,
+        /// Cancels it at the end of the body, instead of waiting for its children.
+        cancel: bool,
+    },
+    /// Runs a task at another actor, and waits for its end.
+    Call {
+        /// Where.
+        to: Who,
+        /// What.
+        plan: PlanId,
+        /// The block around it is cancelled after so long, ms.
+        limit: Option<u64>,
+    },
+    /// Does all of them at once.
+    Both(Vec<Vec<Step>>),
+    /// Does the steps, and handles what they fail of.
+    Catch(Vec<Step>),
+    /// Asks another actor to end, as somebody who is not its parent may, or its parent.
+    CancelActor(Who),
+    /// Fails.
+    Fail,
+}
+
+/// One child.
+#[derive(Clone, Debug)]
+pub struct ChildPlan {
+    /// Its name's number.
+    pub name: usize,
+    /// Its death is only reported.
+    pub isolated: bool,
+    /// It connects back.
+    pub back: bool,
+    /// It speaks the base protocol only.
+    pub base: bool,
+    /// The one task that it is for.
+    pub main: Option<PlanId>,
+}
+
+/// All programs of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Plans {
+    /// By number.
+    pub all: Vec<Plan>,
+    /// What each root does.
+    pub roots: Vec<Vec<Step>>,
+}
+
+/// Draws plans until the options' limits are reached.
+struct Drawing<'a> {
+    source: &'a mut Source,
+    options: &'a Options,
+    plans: Vec<Plan>,
+    steps: usize,
+    actors: usize,
+}
+
+impl Plans {
+    /// The programs of a run.
+    pub fn draw(source: &mut Source, options: &Options) -> Plans {
+        let mut drawing = Drawing { source, options, plans: Vec::new(), steps: 0, actors: 0 };
+        let roots = (0..options.roots).map(|_| drawing.root()).collect();
+        Plans { all: drawing.plans, roots }
+    }
+}
+
+impl Drawing<'_> {
+    fn root(&mut self) -> Vec<Step> {
+        self.actors += 1;
+        let mut steps = vec![self.nursery(0, 4)];
+        if self.source.below(2) == 0 {
+            steps = vec![Step::Catch(steps), self.nursery(0, 3)];
+        }
+        steps.extend(self.some(0, false));
+        steps
+    }
+
+    fn some(&mut self, depth: usize, has_children: bool) -> Vec<Step> {
+        (0..1 + self.source.below(3)).filter_map(|_| self.step(depth, has_children)).collect()
+    }
+
+    fn step(&mut self, depth: usize, has_children: bool) -> Option<Step> {
+        if self.steps >= self.options.steps {
+            return None;
+        }
+        self.steps += 1;
+        Some(match self.source.below(20) {
+            0..=2 => Step::Sleep([0, 1, 5, 30, 200][self.source.below(5)]),
+            3..=5 if depth < self.options.depth => self.nursery(depth, 2),
+            6..=8 => {
+                let branches = 2 + self.source.below(2);
+                Step::Both((0..branches).map(|_| self.some(depth, has_children)).collect())
+            }
+            9 | 12 => Step::Catch(self.some(depth, has_children)),
+            10 => Step::CancelActor(self.who(has_children)),
+            11 if self.source.once_in(3) => Step::Fail,
+            _ => self.call(depth, has_children),
+        })
+    }
+
+    fn call(&mut self, depth: usize, has_children: bool) -> Step {
+        let to = self.who(has_children);
+        let limit = [None, None, Some(0), Some(3), Some(50)][self.source.below(5)];
+        Step::Call { to, plan: self.plan(depth + 1), limit }
+    }
+
+    fn who(&mut self, has_children: bool) -> Who {
+        match self.source.below(8) {
+            0 => Who::Named(self.source.below(self.actors + 1)),
+            1 => Who::Parent,
+            _ if has_children => Who::Child(self.source.below(4)),
+            _ => Who::Named(self.source.below(self.actors + 1)),
+        }
+    }
+
+    fn nursery(&mut self, depth: usize, at_most: usize) -> Step {
+        let count = 1 + self.source.below(at_most);
+        let children: Vec<ChildPlan> = (0..count).filter_map(|_| self.child(depth)).collect();
+        let has_children = !children.is_empty();
+        Step::Nursery {
+            children,
+            body: self.some(depth, has_children),
+            cancel: self.source.below(4) > 0,
+        }
+    }
+
+    fn child(&mut self, depth: usize) -> Option<ChildPlan> {
+        if self.actors >= self.options.actors {
+            return None;
+        }
+        let name = self.actors;
+        self.actors += 1;
+        let main = (self.source.below(2) == 0).then(|| self.plan(depth + 1));
+        Some(ChildPlan {
+            name,
+            isolated: self.source.once_in(5),
+            back: self.source.once_in(3),
+            base: self.options.base && self.source.once_in(3),
+            main,
+        })
+    }
+
+    fn plan(&mut self, depth: usize) -> PlanId {
+        let func = [FuncType::Call, FuncType::Context, FuncType::Context, FuncType::Stream]
+            [self.source.below(4)];
+        let steps = match self.source.below(8) {
+            0..=1 => self.some(depth, false),
+            2..=4 if depth < self.options.depth => vec![self.nursery(depth, 3)],
+            _ => Vec::new(),
+        };
+        let stream = (func != FuncType::Call && self.source.below(3) > 0).then(|| self.stream());
+        let end = self.end();
+        self.plans.push(Plan { func, steps, stream, end });
+        self.plans.len() - 1
+    }
+
+    fn stream(&mut self) -> StreamPlan {
+        let count = |source: &mut Source| [0, 1, 5, 80, 300][source.below(5)] as u32;
+        StreamPlan {
+            down: count(self.source),
+            up: count(self.source),
+            len: [0, 8, 60, 2000, 30_000][self.source.below(5)],
+            read_ms: if self.source.once_in(4) { 2 } else { 0 },
+            enough: self.source.once_in(6).then(|| self.source.below(6) as u32),
+        }
+    }
+
+    fn end(&mut self) -> End {
+        match self.source.below(20) {
+            0..=8 => End::Return,
+            9..=11 => End::Fail,
+            12..=14 => End::Forever,
+            15 => End::Slow([1, 20, 80][self.source.below(3)]),
+            16 => End::FailsCleanup,
+            17 => End::Cancelled,
+            18 if self.options.stuck => End::Stuck,
+            19 if self.options.stuck => End::Slow(4000),
+            _ => End::Return,
+        }
+    }
+}

@@ -1,0 +1,581 @@
+//! The steps of a plan, done.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tractor_core::dialog::table::Side;
+use tractor_core::error::{Misuse, SendError};
+use tractor_core::msg::{Features, FuncType, Request, Token, codec};
+use tractor_core::supervise::{ChildConfig, Link};
+use tractor_core::{Call, ChildId, ConnId, DialogId, NurseryId, Outcome, OverrunPolicy, Payload};
+
+use super::kernel::{self, HostId, Unborn};
+use super::mail::item;
+use super::plan::{ChildPlan, End, Plan, PlanId, Step, StreamPlan, Who};
+use super::task::{Cx, Done, Failure, both, join};
+
+/// How long a look into the registry, or a connect, may take a program.
+const PATIENCE_MS: u64 = 3000;
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// Does steps, one after another.
+pub fn steps<'a>(cx: &'a Cx, all: &'a [Step]) -> Boxed<'a, Done> {
+    Box::pin(async move {
+        for step in all {
+            one(cx, step).await?;
+        }
+        Ok(())
+    })
+}
+
+async fn one(cx: &Cx, step: &Step) -> Done {
+    match step {
+        Step::Sleep(ms) => cx.sleep(*ms).await,
+        Step::Nursery { children, body, cancel } => nursery(cx, children, body, *cancel).await,
+        Step::Call { to, plan, limit } => call_limited(cx, *to, *plan, *limit).await,
+        Step::Both(branches) => {
+            let group = cx.in_group();
+            let tasks = branches.iter().map(|branch| steps(&group, branch)).collect();
+            let result = join(cx, &group, tasks).await;
+            settled(cx, &group, result)
+        }
+        Step::Catch(inner) => match steps(cx, inner).await {
+            Err(failure) if failure.cancelled => Err(failure),
+            Err(failure) => {
+                cx.look(|k| k.checks.report(&failure.ids));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        },
+        Step::CancelActor(who) => cancel_actor(cx, *who).await,
+        Step::Fail => Err(cx.fail()),
+    }
+}
+
+/// A scope that was ended by itself keeps its own cancellation.
+fn settled(outer: &Cx, inner: &Cx, result: Done) -> Done {
+    match result {
+        Err(mut failure) if failure.cancelled && inner.absorbs(outer) => {
+            failure.cancelled = false;
+            match failure == Failure::default() {
+                true => Ok(()),
+                false => Err(failure),
+            }
+        }
+        result => result,
+    }
+}
+
+// Nurseries.
+
+async fn nursery(cx: &Cx, children: &[ChildPlan], body: &[Step], cancel: bool) -> Done {
+    let opened = cx.command(|actor, now| actor.open_nursery(now, None));
+    let Ok(id) = opened else { return Err(Failure::cancelled()) };
+    let inside = cx.in_nursery(id, Vec::new());
+    let mut result = Ok(());
+    let mut born = Vec::new();
+    for plan in children {
+        match spawn(&inside, id, plan).await {
+            Ok(child) => born.push((child, plan)),
+            Err(failure) => {
+                result = Err(failure);
+                break;
+            }
+        }
+    }
+    let inside = cx.in_nursery(id, born.iter().map(|(child, _)| *child).collect());
+    if result.is_ok() {
+        let group = inside.in_group();
+        let mut tasks: Vec<Boxed<'_, Done>> = Vec::new();
+        for (child, plan) in &born {
+            if let Some(main) = plan.main {
+                tasks.push(Box::pin(run_main(&group, *child, main)));
+            }
+        }
+        tasks.push(steps(&group, body));
+        result = settled(&inside, &group, join(&inside, &group, tasks).await);
+    }
+    close_nursery(cx, id, cancel, result).await
+}
+
+/// Makes a child, and waits until it can be used.
+async fn spawn(cx: &Cx, nursery: NurseryId, plan: &ChildPlan) -> Result<ChildId, Failure> {
+    let speaks_more = cx.command(|actor, _| actor.config().features != Features::BASE);
+    let back = plan.back && !plan.base && speaks_more;
+    let token = cx.look(|k| back.then(|| Token([k.source.below(256) as u8; 16])));
+    let config = ChildConfig {
+        name: format!("a{}", plan.name),
+        isolated: plan.isolated,
+        budget: None,
+        spec: kernel::spec(0),
+        link: token.map_or(Link::Handed, Link::ConnectBack),
+    };
+    let spawned = cx.look(|k| {
+        let now = k.now;
+        let actor = k.hosts[cx.host].actor.as_mut()?;
+        let (child, _) = actor.spawn(now, nursery, config).ok()?;
+        let unborn = Unborn { name: plan.name, base: plan.base, token };
+        k.unborn.insert((cx.host, child), unborn);
+        Some(child)
+    });
+    // The effects of it are seen to only now that it is known what is to be born.
+    cx.command(|_, _| ());
+    let Some(child) = spawned else { return Err(Failure::cancelled()) };
+    let ready = cx.wait(|k| {
+        let mail = k.hosts[cx.host].mail.nurseries.get(&nursery)?;
+        let ended = mail.ended.contains_key(&child);
+        (ended || mail.ready.contains(&child)).then_some(!ended)
+    });
+    match ready.await? {
+        true => Ok(child),
+        false => Err(Failure::lost()),
+    }
+}
+
+/// The one task that a child is for.
+async fn run_main(cx: &Cx, child: ChildId, plan: PlanId) -> Done {
+    let Some(conn) = cx.command(|actor, _| actor.child_conn(child)) else {
+        return Err(Failure::lost());
+    };
+    call(cx, conn, plan, Some(child)).await
+}
+
+/// Ends a nursery, and waits until nothing is left of it.
+async fn close_nursery(cx: &Cx, id: NurseryId, cancel: bool, mut result: Done) -> Done {
+    if cancel || result.is_err() {
+        cx.command(|actor, now| actor.cancel_nursery(now, id).ok());
+    }
+    cx.command(|actor, now| actor.join_nursery(now, id).ok());
+    let closed = cx.wait(|k| nursery_failures(k, cx.host, id));
+    let ends = match closed.await {
+        Ok(ends) => ends,
+        Err(cancelled) => {
+            result = both(result, Err(cancelled));
+            cx.command(|actor, now| actor.cancel_nursery(now, id).ok());
+            let shielded = cx.shielded();
+            shielded.wait(|k| nursery_failures(k, cx.host, id)).await.unwrap_or_default()
+        }
+    };
+    let failures =
+        if ends > 0 { Err(Failure { lost: ends, ..Failure::default() }) } else { Ok(()) };
+    // The body was cancelled by its own nursery: that is told by what failed in it.
+    let own = cx.look(|k| k.hosts[cx.host].mail.nurseries.remove(&id)).is_some_and(|n| n.cancelled);
+    match both(result, failures) {
+        Err(mut failure) if own && failure.lost + failure.ids.len() as u32 > 0 => {
+            failure.cancelled = false;
+            Err(failure)
+        }
+        result => result,
+    }
+}
+
+/// Once it has closed: how many of its children failed.
+fn nursery_failures(k: &mut kernel::Kernel, host: HostId, id: NurseryId) -> Option<u32> {
+    let mail = k.hosts[host].mail.nurseries.get(&id)?;
+    mail.closed.then(|| mail.ended.values().filter(|end| end.failed).count() as u32)
+}
+
+// Calls.
+
+async fn call_limited(cx: &Cx, to: Who, plan: PlanId, limit: Option<u64>) -> Done {
+    let Some(conn) = resolve(cx, to).await? else { return Ok(()) };
+    match limit {
+        None => call(cx, conn, plan, None).await,
+        Some(ms) => {
+            let limited = cx.in_limit(ms);
+            let result = call(&limited, conn, plan, None).await;
+            settled(cx, &limited, result)
+        }
+    }
+}
+
+/// The connection to somebody; `None`: there is nobody.
+async fn resolve(cx: &Cx, who: Who) -> Result<Option<ConnId>, Failure> {
+    match who {
+        Who::Parent => Ok(cx.command(|actor, _| actor.parent())),
+        Who::Child(n) if !cx.children.is_empty() => {
+            let child = cx.children[n % cx.children.len()];
+            Ok(cx.command(|actor, _| actor.child_conn(child)))
+        }
+        Who::Child(_) => Ok(None),
+        Who::Named(n) => match named(&cx.in_limit(PATIENCE_MS), n).await {
+            Err(_) if !cx.look(|k| k.hosts[cx.host].mail.closing) => Ok(None),
+            result => result,
+        },
+    }
+}
+
+/// Finds an actor by its name, and connects to it.
+async fn named(cx: &Cx, n: usize) -> Result<Option<ConnId>, Failure> {
+    let Some(registrar) = registrar(cx).await? else { return Ok(None) };
+    let name = format!("a{n}");
+    let request = Request::Find { name: name.as_str().into() };
+    let asked = cx.command(|actor, now| actor.request(now, registrar, request));
+    let Ok(dialog) = asked else { return Ok(None) };
+    let outcome = cx.wait(|k| take_outcome(k, cx.host, dialog)).await?;
+    let Outcome::Returned(found) = outcome else { return Ok(None) };
+    cx.look(|k| k.cover.hit("registry: asked"));
+    let addrs = codec::decode_addrs(&found).unwrap_or_default();
+    let Some(addr) = addrs.into_iter().next() else { return Ok(None) };
+    cx.look(|k| k.cover.hit("registry: found"));
+    connect(cx, addr).await
+}
+
+/// Connects, and waits for the handshake.
+pub async fn connect(cx: &Cx, addr: tractor_core::Address) -> Result<Option<ConnId>, Failure> {
+    let Ok(conn) = cx.command(|actor, now| actor.connect(now, addr)) else { return Ok(None) };
+    let stands = cx.wait(|k| k.hosts[cx.host].mail.conns.get(&conn).copied()).await?;
+    Ok(stands.then_some(conn))
+}
+
+/// The connection to the registrar, made when it is first needed.
+pub async fn registrar(cx: &Cx) -> Result<Option<ConnId>, Failure> {
+    if cx.host == 0 {
+        return Ok(None);
+    }
+    connect(cx, kernel::address(0)).await
+}
+
+async fn cancel_actor(cx: &Cx, who: Who) -> Done {
+    if let Some(conn) = resolve(cx, who).await? {
+        cx.look(|k| k.cover.hit("task: cancels an actor"));
+        cx.command(|actor, now| actor.cancel_peer(now, conn).ok());
+    }
+    Ok(())
+}
+
+fn take_outcome(k: &mut kernel::Kernel, host: HostId, dialog: DialogId) -> Option<Outcome> {
+    k.hosts[host].mail.dialogs.get_mut(&dialog)?.done.take()
+}
+
+/// Runs a task over there. Whatever happens here, it is over when this returns.
+async fn call(cx: &Cx, conn: ConnId, plan: PlanId, main: Option<ChildId>) -> Done {
+    let what = cx.plans.all[plan].clone();
+    let way = cx.look(|k| {
+        k.ways.push(cx.way.to_vec());
+        k.ways.len() - 1
+    });
+    let func = format!("{plan}.{way}");
+    let call = Call { func_type: what.func, ns: "app", func: &func, kwargs: &[0x80] };
+    let dialog = match cx.command(|actor, now| actor.start(now, conn, &call)) {
+        Ok(dialog) => dialog,
+        Err(Misuse::Closing) => return Err(Failure::cancelled()),
+        Err(_) => return Err(Failure::lost()),
+    };
+    if let Some(child) = main {
+        cx.command(|actor, _| actor.set_main(child, dialog).ok());
+    }
+    let mut block = block(cx, dialog, &what).await;
+    if let Err(failure) = &mut block {
+        let asked = cx.command(|actor, now| actor.cancel(now, dialog)).is_ok();
+        cx.look(|k| k.cover.hit("dialog: cancelled"));
+        let outcome = cx.shielded().wait(|k| take_outcome(k, cx.host, dialog)).await?;
+        let told = cx.outcome(&outcome, asked);
+        cover_outcome(cx, &outcome);
+        return both(Err(std::mem::take(failure)), told);
+    }
+    let (outcome, asked) = block?;
+    cover_outcome(cx, &outcome);
+    cx.outcome(&outcome, asked)
+}
+
+fn cover_outcome(cx: &Cx, outcome: &Outcome) {
+    cx.look(|k| {
+        k.cover.hit(match outcome {
+            Outcome::Returned(_) => "outcome: returned",
+            Outcome::Errored { violation: None, .. } => "outcome: failed",
+            Outcome::Errored { .. } => "outcome: violation",
+            Outcome::Cancelled { by_us: true, .. } => "outcome: cancelled by us",
+            Outcome::Cancelled { .. } => "outcome: cancelled by another",
+            Outcome::PeerLost { child: Some(_), .. } => "outcome: child lost",
+            Outcome::PeerLost { .. } => "outcome: peer lost",
+        });
+    });
+}
+
+/// The block around a task: its stream, then its outcome, and whether it was cancelled from here.
+async fn block(cx: &Cx, dialog: DialogId, plan: &Plan) -> Result<(Outcome, bool), Failure> {
+    if plan.func == FuncType::Context {
+        let started = cx.wait(|k| {
+            let mail = k.hosts[cx.host].mail.dialogs.get(&dialog)?;
+            (mail.started || mail.done.is_some()).then_some(mail.started)
+        });
+        if !started.await? {
+            let outcome = cx.wait(|k| take_outcome(k, cx.host, dialog)).await?;
+            return Ok((outcome, false));
+        }
+    }
+    if let Some(stream) = plan.stream
+        && cx
+            .command(|actor, now| actor.open_stream(now, dialog, OverrunPolicy::Backpressure))
+            .is_ok()
+    {
+        let enough = flow(cx, dialog, stream, Side::Caller, plan.func).await?;
+        if enough {
+            cx.look(|k| k.cover.hit("stream: enough"));
+            let asked = cx.command(|actor, now| actor.cancel(now, dialog)).is_ok();
+            let outcome = cx.shielded().wait(|k| take_outcome(k, cx.host, dialog)).await?;
+            return Ok((outcome, asked));
+        }
+    }
+    let outcome = cx.wait(|k| take_outcome(k, cx.host, dialog)).await?;
+    Ok((outcome, false))
+}
+
+// Streams.
+
+/// Sends and receives at once. Whether the reader has had enough.
+async fn flow(
+    cx: &Cx,
+    dialog: DialogId,
+    stream: StreamPlan,
+    side: Side,
+    func: FuncType,
+) -> Result<bool, Failure> {
+    let (send, receive) = match side {
+        Side::Caller => (stream.up, stream.down),
+        Side::Callee => (stream.down, stream.up),
+    };
+    let sends = func == FuncType::Context || side == Side::Callee;
+    let reads = func == FuncType::Context || side == Side::Caller;
+    let enough = stream.enough.filter(|_| side == Side::Caller);
+    let mut had_enough = false;
+    let group = cx.in_group();
+    let writer = async {
+        match sends {
+            true => write(&group, dialog, send, stream.len, func).await,
+            false => Ok(()),
+        }
+    };
+    let reader = async {
+        if reads {
+            had_enough = read(&group, dialog, receive, stream.read_ms, enough).await?;
+            if had_enough {
+                group.cancel();
+            }
+        }
+        Ok(())
+    };
+    let tasks: Vec<Boxed<'_, Done>> = vec![Box::pin(writer), Box::pin(reader)];
+    let result = join(cx, &group, tasks).await;
+    settled(cx, &group, result)?;
+    Ok(had_enough)
+}
+
+/// Sends so many items, and says that no more come.
+async fn write(cx: &Cx, dialog: DialogId, count: u32, len: usize, func: FuncType) -> Done {
+    for number in 0..count {
+        let bytes = item(number, len);
+        loop {
+            let sent = cx.command(|actor, now| actor.send(now, dialog, Payload::Borrowed(&bytes)));
+            match sent {
+                Ok(()) => break,
+                Err(SendError::Blocked) => {
+                    cx.look(|k| k.cover.hit("stream: blocked"));
+                    cx.wait(|k| {
+                        let mail = k.hosts[cx.host].mail.dialogs.get_mut(&dialog)?;
+                        let go_on = mail.writable || mail.done.is_some() || mail.cancelled;
+                        mail.writable = false;
+                        go_on.then_some(())
+                    })
+                    .await?;
+                }
+                // It has ended, or the peer does not listen: its outcome tells.
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+    if func == FuncType::Context {
+        cx.command(|actor, now| actor.stop(now, dialog).ok());
+    }
+    Ok(())
+}
+
+/// What a reader finds.
+enum Found {
+    Item(u32, usize),
+    /// No more come; whether the stream was ended by its sender.
+    End(bool),
+}
+
+/// Reads until no more come; true when it had enough before.
+async fn read(
+    cx: &Cx,
+    dialog: DialogId,
+    expected: u32,
+    read_ms: u64,
+    enough: Option<u32>,
+) -> Result<bool, Failure> {
+    let mut next = 0;
+    loop {
+        if enough == Some(next) {
+            return Ok(true);
+        }
+        match cx.wait(|k| find(k, cx.host, dialog)).await? {
+            Found::Item(number, len) => {
+                cx.look(|k| {
+                    k.cover.hit("stream: item");
+                    k.checks.must("order", number == next, || format!("{number} after {next}"));
+                });
+                next += 1;
+                cx.command(|actor, now| actor.consumed(now, dialog, 1, len));
+                if read_ms > 0 && next % 16 == 0 {
+                    cx.sleep(read_ms).await?;
+                }
+            }
+            Found::End(by_sender) => {
+                let all = !by_sender || next == expected;
+                let text = || format!("{next} of {expected} in {}", cx.host);
+                cx.look(|k| k.checks.must("all items", all, text));
+                return Ok(false);
+            }
+        }
+    }
+}
+
+fn find(k: &mut kernel::Kernel, host: HostId, dialog: DialogId) -> Option<Found> {
+    let mail = k.hosts[host].mail.dialogs.get_mut(&dialog)?;
+    if let Some((number, len)) = mail.items.pop_front() {
+        return Some(Found::Item(number, len));
+    }
+    let over = mail.done.is_some() || mail.cancelled;
+    (mail.stopped || over).then_some(Found::End(mail.stopped && !over))
+}
+
+// The other side.
+
+/// A task that somebody asked for.
+pub async fn serve(cx: Cx, dialog: DialogId, plan: Plan) {
+    let func = plan.func;
+    let accepted = cx.command(|actor, now| actor.accept(now, dialog, func)).is_ok();
+    let started = func != FuncType::Context
+        || cx.command(|actor, now| actor.started(now, dialog, Payload::Borrowed(&[7]))).is_ok();
+    let result = match accepted && started {
+        true => work(&cx, dialog, &plan).await,
+        false => Err(Failure::cancelled()),
+    };
+    match result {
+        Ok(()) => {
+            let finished =
+                cx.command(|actor, now| actor.finish(now, dialog, Payload::Borrowed(&[5])));
+            if finished.is_err() {
+                cx.command(|actor, now| actor.cancelled(now, dialog));
+            }
+        }
+        Err(failure) if failure.ids.is_empty() && failure.cancelled => {
+            cx.command(|actor, now| actor.cancelled(now, dialog));
+        }
+        Err(failure) => {
+            let error = cx.report(&failure);
+            cx.look(|k| {
+                let over = k.hosts[cx.host].mail.dialogs.get(&dialog);
+                if over.is_some_and(|dialog| dialog.done.is_some()) {
+                    k.checks.unheard.extend(&failure.ids);
+                }
+            });
+            cx.command(|actor, now| actor.fail(now, dialog, error));
+        }
+    }
+}
+
+async fn work(cx: &Cx, dialog: DialogId, plan: &Plan) -> Done {
+    let mut result = Ok(());
+    if let Some(stream) = plan.stream
+        && cx
+            .command(|actor, now| actor.open_stream(now, dialog, OverrunPolicy::Backpressure))
+            .is_ok()
+    {
+        result = flow(cx, dialog, stream, Side::Callee, plan.func).await.map(drop);
+    }
+    if result.is_ok() {
+        result = steps(cx, &plan.steps).await;
+    }
+    if result.is_ok() {
+        result = end(cx, plan.end).await;
+    }
+    if let (End::Slow(ms), Err(failure)) = (plan.end, &result)
+        && failure.cancelled
+    {
+        cx.look(|k| k.cover.hit("task: slow to end"));
+        cx.shielded().sleep(ms).await?;
+    }
+    match (plan.end, result) {
+        (End::FailsCleanup, Err(failure)) if failure.cancelled => {
+            cx.look(|k| k.cover.hit("task: cleanup fails"));
+            Err(failure.and(cx.fail()))
+        }
+        (End::Stuck, _) => {
+            cx.look(|k| k.cover.hit("task: stuck"));
+            cx.shielded().wait(|_| None).await
+        }
+        (_, result) => result,
+    }
+}
+
+async fn end(cx: &Cx, end: End) -> Done {
+    match end {
+        End::Return => Ok(()),
+        End::Fail => Err(cx.fail()),
+        End::Cancelled => Err(Failure::cancelled()),
+        End::Forever | End::Slow(_) | End::FailsCleanup | End::Stuck => {
+            cx.wait(|_| None::<()>).await
+        }
+    }
+}
+
+// Bodies.
+
+/// What a root does.
+pub async fn root(cx: Cx, body: Vec<Step>) {
+    let result = steps(&cx, &body).await;
+    if let Err(failure) = &result {
+        cx.look(|k| k.checks.report(&failure.ids));
+    }
+    cx.note(|| format!("the root's body ends: {result:?}"));
+    cx.command(|actor, now| actor.body_ended(now));
+}
+
+/// What a child does once it is there: it waits for its instructions, registers, and is ready.
+pub async fn boot(cx: Cx) {
+    let told = cx.wait(|k| k.hosts[cx.host].mail.has_spec.then_some(())).await;
+    if told.is_err() {
+        return;
+    }
+    let registered = register(&cx.in_limit(PATIENCE_MS)).await;
+    if registered.is_err() {
+        cx.look(|k| k.cover.hit("child: can't register"));
+        cx.command(|actor, now| {
+            let error = actor.own_error("Lost", "no registrar");
+            actor.report_to_parent(now, error);
+            let _ = actor.cancel_self(now, tractor_core::EndReason::Done);
+        });
+        return;
+    }
+    let addrs = vec![kernel::address(cx.host)];
+    cx.command(|actor, now| {
+        actor.enable("app");
+        let _ = actor.booted(now, addrs);
+    });
+}
+
+/// Registers an actor by its name.
+pub async fn register(cx: &Cx) -> Done {
+    let Some(registrar) = registrar(cx).await? else { return Err(Failure::lost()) };
+    let addr = kernel::address(cx.host);
+    let asked = cx.command(|actor, now| {
+        let uid = actor.uid().clone();
+        actor.request(now, registrar, Request::Register { uid, addr })
+    });
+    let Ok(dialog) = asked else { return Err(Failure::lost()) };
+    match cx.wait(|k| take_outcome(k, cx.host, dialog)).await? {
+        Outcome::Returned(_) => Ok(()),
+        _ => Err(Failure::lost()),
+    }
+}
+
+/// A span in milliseconds.
+#[must_use]
+pub fn ms(span: Duration) -> u64 {
+    span.as_millis() as u64
+}

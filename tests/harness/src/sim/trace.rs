@@ -1,0 +1,137 @@
+//! What happened in a run: always as a hash, and on demand as lines and as a chart of messages.
+
+use std::collections::BTreeMap;
+
+use tractor_core::msg::Msg;
+use tractor_core::supervise::ExitStatus;
+use tractor_core::{Instant, Output};
+
+use super::kernel::{EndId, HostId};
+use super::options::Fault;
+
+/// Something to draw.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// A message has come.
+    Message {
+        /// From whom.
+        from: HostId,
+        /// To whom.
+        to: HostId,
+        /// What it says, in short.
+        text: String,
+    },
+    /// Something happened to somebody.
+    At {
+        /// To whom.
+        host: HostId,
+        /// What.
+        text: String,
+    },
+    /// Something happened to the world.
+    World(String),
+}
+
+/// What happened.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// Of every byte that was read, and when: two runs with the same hash were the same.
+    pub hash: u64,
+    /// In order, when it is kept.
+    pub notes: Option<Vec<(Instant, Note)>>,
+    /// What was read of the frames under way.
+    partial: BTreeMap<EndId, Vec<u8>>,
+}
+
+impl Trace {
+    /// Keeps everything.
+    pub fn kept() -> Trace {
+        Trace { notes: Some(Vec::new()), ..Trace::default() }
+    }
+
+    fn mix(&mut self, value: u64) {
+        self.hash = (self.hash ^ value).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
+    }
+
+    fn note(&mut self, now: Instant, note: impl FnOnce() -> Note) {
+        if let Some(notes) = &mut self.notes {
+            notes.push((now, note()));
+        }
+    }
+
+    /// A process is there.
+    pub fn born(&mut self, now: Instant, host: HostId, name: &str) {
+        self.mix(host as u64);
+        self.note(now, || Note::At { host, text: format!("{name} is made") });
+    }
+
+    /// A process is gone.
+    pub fn died(&mut self, now: Instant, host: HostId, name: &str, status: ExitStatus) {
+        self.mix(now.0 ^ host as u64);
+        self.note(now, || Note::At { host, text: format!("{name} ends: {status:?}") });
+    }
+
+    /// Something went wrong.
+    pub fn fault(&mut self, now: Instant, fault: Fault) {
+        self.mix(fault as u64);
+        self.note(now, || Note::World(format!("fault: {}", fault.word())));
+    }
+
+    /// A task's own doings.
+    pub fn task(&mut self, now: Instant, host: HostId, text: impl FnOnce() -> String) {
+        self.note(now, || Note::At { host, text: text() });
+    }
+
+    /// A core has decided something.
+    pub fn output(&mut self, now: Instant, host: HostId, output: &Output) {
+        self.mix(now.0 ^ (host as u64) << 48);
+        self.note(now, || Note::At { host, text: short(output) });
+    }
+
+    /// Bytes were read.
+    pub fn bytes(&mut self, now: Instant, between: (HostId, HostId), end: EndId, bytes: &[u8]) {
+        self.mix(now.0 ^ (end as u64) << 40);
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.mix(u64::from_le_bytes(word));
+        }
+        if self.notes.is_some() {
+            self.frames(now, between, end, bytes);
+        }
+    }
+
+    fn frames(&mut self, now: Instant, (from, to): (HostId, HostId), end: EndId, bytes: &[u8]) {
+        let mut partial = self.partial.remove(&end).unwrap_or_default();
+        partial.extend_from_slice(bytes);
+        while let Some(prefix) = partial.first_chunk::<4>() {
+            let len = 4 + u32::from_le_bytes(*prefix) as usize;
+            if partial.len() < len {
+                break;
+            }
+            let frame: Vec<u8> = partial.drain(..len).collect();
+            let text = match Msg::decode(bytes::Bytes::from(frame).slice(4..)) {
+                Ok(msg) => clipped(&format!("{msg:?}")),
+                Err(error) => error.to_string(),
+            };
+            self.note(now, || Note::Message { from, to, text });
+        }
+        self.partial.insert(end, partial);
+    }
+}
+
+fn short(output: &Output) -> String {
+    match output {
+        Output::Event(event) => clipped(&format!("{event:?}")),
+        Output::Effect(effect) => clipped(&format!("{effect:?}")),
+        _ => String::new(),
+    }
+}
+
+fn clipped(text: &str) -> String {
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ").replace("\\0", "");
+    match line.char_indices().nth(160) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
+}
