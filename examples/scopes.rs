@@ -1,4 +1,4 @@
-//! Twelve lines that print the order in which things end: the innermost first, who catches, and
+//! The order in which things end, as printed lines: the innermost first, who catches, and
 //! what never runs.
 
 use std::time::Duration;
@@ -12,8 +12,14 @@ const FOREVER: Duration = Duration::from_secs(3600);
 async fn main() -> Result<()> {
     let outer = CancelScope::new();
     let nursery = open_nursery(async |tn| {
-        tn.start_soon(finally(sleep(FOREVER), say("a child cleans up", 20)));
-        tn.start_soon(shield(say("its sibling is shielded, and ends by itself", 40)));
+        let waits = CancelScope::new();
+        let cleanup = say_and_cancel("a child cleans up", waits.clone());
+        tn.start_soon(finally(sleep(FOREVER), cleanup));
+        tn.start_soon(shield(async move {
+            waits.run(sleep(FOREVER)).await;
+            say("its sibling is shielded, and ends by itself", 0).await;
+            Ok(())
+        }));
         CancelScope::new().run(work_until_told(&outer)).await;
         println!("never: the inner scope does not catch what the outer one was told");
         Ok(())
@@ -34,6 +40,12 @@ async fn work_until_told(outer: &CancelScope) -> Result<()> {
     left.await?;
     println!("never: no code after an await that was cut");
     Ok(())
+}
+
+/// A cleanup that somebody waits for, in this scope.
+async fn say_and_cancel(what: &'static str, waits: CancelScope) {
+    say(what, 20).await;
+    waits.cancel();
 }
 
 /// A cleanup that takes some time.
