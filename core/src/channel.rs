@@ -157,6 +157,8 @@ impl Channel {
             Msg::Goodbye { .. } => Class::Goodbye,
             _ => Class::Dialog,
         };
+        #[cfg(feature = "coverage")]
+        crate::coverage::channel(self.role, self.phase, class);
         match table::recv(self.role, self.phase, class) {
             Cell::Next(phase) => {
                 self.check_peer(&msg)?;

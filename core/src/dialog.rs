@@ -104,6 +104,8 @@ impl Dialog {
 
     /// Looks a message's row up and takes the step. `Ok(false)` drops the message.
     pub(crate) fn on_msg(&mut self, kind: Kind) -> Result<bool, Violation> {
+        #[cfg(feature = "coverage")]
+        crate::coverage::dialog_recv(self.side, self.func, self.phase, kind);
         match table::recv_with(self.side, self.func, self.phase, kind, self.rx.flow) {
             Cell::Next(phase) => {
                 self.phase = phase;
@@ -130,6 +132,8 @@ impl Dialog {
             }
             _ => {}
         }
+        #[cfg(feature = "coverage")]
+        crate::coverage::dialog_act(self.side, self.func, self.phase, act);
         match table::act(self.side, self.func, self.phase, act) {
             Some(phase) => {
                 self.phase = phase;

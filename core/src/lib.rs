@@ -35,6 +35,7 @@
 //! | [`supervise`] | children, nurseries, the escalation ladder |
 //! | [`error`] | errors, by whose fault they are |
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
@@ -44,6 +45,9 @@ mod addr;
 mod cancel;
 pub mod channel;
 mod config;
+#[cfg(feature = "coverage")]
+#[cfg_attr(docsrs, doc(cfg(feature = "coverage")))]
+pub mod coverage;
 pub mod dialog;
 pub mod error;
 mod id;

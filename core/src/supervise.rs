@@ -169,6 +169,8 @@ impl Child {
 
     /// Looks the row up and takes the step; whether there was one.
     pub(crate) fn step(&mut self, fact: Fact) -> bool {
+        #[cfg(feature = "coverage")]
+        crate::coverage::child(self.phase, fact);
         let Some(next) = table::next(self.phase, fact) else { return false };
         if self.phase <= ChildPhase::Running {
             self.lived_until = self.phase.max(self.lived_until);

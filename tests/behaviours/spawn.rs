@@ -18,11 +18,12 @@ async fn same_function(in_root: bool) -> Result<u64> {
         return Ok(10);
     }
     open_nursery(async |an| {
-        let run = an.run_in_actor(same_function { in_root: false }).await?;
+        // Not by `run_in_actor`: that one may be gone before anybody looks.
+        let child = an.start_actor("same").enable(module!()).await?;
         assert_eq!(an.children().len(), 1, "exactly one");
-        assert!(me.peers().contains(run.portal().uid()), "{:?}", me.peers());
-        let result = run.result().await?;
-        assert_eq!(result, 10);
+        assert!(me.peers().contains(child.uid()), "{:?}", me.peers());
+        let result = child.run(same_function { in_root: false }).await?;
+        child.cancel_actor().await?;
         Ok(result)
     })
     .await

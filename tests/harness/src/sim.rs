@@ -16,6 +16,7 @@
 //! | [`run`] | a run from its beginning to its end |
 //! | [`shrink`] | the smallest run that fails the same way |
 //! | [`chart`] | a run, drawn |
+//! | [`hunt`] | many seeds, and what there is to say of one that fails |
 //!
 //! A run is a function of its seed and options: the same ones give the same trace hash.
 
@@ -23,6 +24,7 @@ pub mod chart;
 pub mod check;
 pub mod cover;
 pub mod faults;
+pub mod hunt;
 pub mod kernel;
 pub mod mail;
 pub mod options;

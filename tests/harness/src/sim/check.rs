@@ -52,6 +52,9 @@ pub const ALL: &[(&str, &str)] = &[
     ("all items", "a stream that ended well has brought all of its items"),
     ("who cancelled", "a cancellation names somebody who asked for it"),
     ("no violation", "actors of ours break no rule of the protocol"),
+    ("nothing new at the end", "an actor that is to end starts no task"),
+    ("credit", "no more items wait to be read than there was credit for"),
+    ("no ghosts", "the registry does not tell of an actor that is gone for long"),
     ("no livelock", "the world comes to rest after a bounded number of events"),
 ];
 
@@ -75,6 +78,10 @@ impl Checks {
             Output::Event(Event::Dialog(id, event)) => self.dialog(host, *id, event),
             Output::Event(Event::Nursery(id, event)) => self.nursery(host, *id, event),
             Output::Event(event) => self.life(host, event),
+            Output::Effect(Effect::StartTask { func, .. }) => {
+                let ending = self.closing.contains_key(&host.name);
+                self.must("nothing new at the end", !ending, || format!("{}: {func}", host.name));
+            }
             Output::Effect(Effect::CancelTask { dialog }) => {
                 let fresh = self.told.insert((host.name.clone(), *dialog));
                 self.must("told once", fresh, || format!("{}: {dialog:?}", host.name));
@@ -90,6 +97,9 @@ impl Checks {
         if let DialogEvent::Done(_) = event {
             self.done.insert(key);
         }
+        let unread = host.mail.dialogs.get(&id).map_or(0, |mail| mail.items.len());
+        let most = host.actor.as_ref().map_or(0, |actor| actor.config().window_items as usize);
+        self.must("credit", unread <= most, || format!("{}: {unread} unread", host.name));
     }
 
     fn nursery(&mut self, host: &Host, id: NurseryId, event: &NurseryEvent) {

@@ -67,6 +67,11 @@ impl Cover {
         });
     }
 
+    /// How often this was reached.
+    pub fn count(&self, what: &str) -> u64 {
+        self.counts.get(what).copied().unwrap_or(0)
+    }
+
     /// Adds what another run has reached.
     pub fn add(&mut self, other: &Cover) {
         for (what, count) in &other.counts {

@@ -103,6 +103,8 @@ pub struct Host {
     held: Vec<What>,
     /// Whether something went wrong with it or its links: an error that passes by may be lost.
     pub hurt: bool,
+    /// When its process ended.
+    pub died: Option<Duration>,
     /// Connections that may end in the middle of a frame.
     pub cut: Vec<ConnId>,
     /// The deadline that is on the heap.
@@ -321,6 +323,7 @@ impl Kernel {
             mail: Mail::default(),
             held: Vec::new(),
             hurt: false,
+            died: None,
             cut: Vec::new(),
             deadline: None,
         });
@@ -676,6 +679,7 @@ impl Kernel {
         }
         self.trace.died(self.now, host, &self.hosts[host].name, status);
         self.hosts[host].process = Process::Zombie(status);
+        self.hosts[host].died = Some(self.passed());
         self.hosts[host].mail = Mail::default();
         for what in std::mem::take(&mut self.hosts[host].held) {
             self.after(Duration::ZERO, what);
@@ -746,7 +750,7 @@ pub fn address(host: HostId) -> Address {
 }
 
 /// Who listens there.
-fn listener(addr: &Address) -> Option<HostId> {
+pub fn listener(addr: &Address) -> Option<HostId> {
     match addr {
         Address::Uds { file, .. } => file.strip_suffix(".sock")?.parse().ok(),
         _ => None,

@@ -218,8 +218,23 @@ async fn named(cx: &Cx, n: usize) -> Result<Option<ConnId>, Failure> {
     cx.look(|k| k.cover.hit("registry: asked"));
     let addrs = codec::decode_addrs(&found).unwrap_or_default();
     let Some(addr) = addrs.into_iter().next() else { return Ok(None) };
-    cx.look(|k| k.cover.hit("registry: found"));
+    cx.look(|k| {
+        k.cover.hit("registry: found");
+        no_ghost(k, &addr);
+    });
     connect(cx, addr).await
+}
+
+/// The registry learns of an actor's end by the end of its connection: at once, if nothing is wrong
+/// with that. (A base peer tells it by itself, or not.)
+fn no_ghost(k: &mut kernel::Kernel, addr: &tractor_core::Address) {
+    const LATE: Duration = Duration::from_millis(500);
+    let Some(host) = kernel::listener(addr) else { return };
+    let base = k.options.base || k.hosts[0].hurt || k.hosts[host].hurt;
+    let gone_for = k.hosts[host].died.map(|died| k.passed().saturating_sub(died));
+    let ghost = gone_for.is_some_and(|span| span > LATE) && !base;
+    let text = format!("{} is gone for {gone_for:?}", k.hosts[host].name);
+    k.checks.must("no ghosts", !ghost, || text);
 }
 
 /// Connects, and waits for the handshake.
@@ -572,10 +587,4 @@ pub async fn register(cx: &Cx) -> Done {
         Outcome::Returned(_) => Ok(()),
         _ => Err(Failure::lost()),
     }
-}
-
-/// A span in milliseconds.
-#[must_use]
-pub fn ms(span: Duration) -> u64 {
-    span.as_millis() as u64
 }

@@ -32,6 +32,19 @@ pub enum Note {
     World(String),
 }
 
+impl Note {
+    /// As a line of text.
+    pub fn line(&self, names: &[String]) -> String {
+        match self {
+            Note::Message { from, to, text } => {
+                format!("{} -> {} {text}", names[*from], names[*to])
+            }
+            Note::At { host, text } => format!("{} {text}", names[*host]),
+            Note::World(text) => text.clone(),
+        }
+    }
+}
+
 /// What happened.
 #[derive(Debug, Default)]
 pub struct Trace {
