@@ -12,12 +12,13 @@
 //! offered the seat but is woken for something else passes the offer on.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Wake, Waker};
-use std::thread::{self, Thread};
 
 use super::reactor::{Due, Poller, Reactor};
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::thread::{self, Thread};
+use crate::sync::{Mutex, MutexGuard};
 
 /// After so many turns without sleep a thread looks what is ready, all the same.
 const BUSY_TURNS_MAX: u32 = 16;
