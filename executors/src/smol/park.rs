@@ -174,11 +174,8 @@ impl Sleeper {
     /// Offers the seat, and says whether the thread is to be unparked for it. One that is woken,
     /// too, finds that it is no more on the list.
     fn offer(&self) -> bool {
-        let parks = self.change(PARKS, OFFERED);
-        if !parks {
-            self.change(RUNS, OFFERED);
-        }
-        parks
+        // In this order: one that runs may park in between, and only a wakeup ends that.
+        !self.change(RUNS, OFFERED) && self.change(PARKS, OFFERED)
     }
 }
 
