@@ -16,6 +16,9 @@ use crate::sync::{Mutex, MutexGuard, thread};
 #[path = "../tests/support/explore.rs"]
 pub(crate) mod explore;
 mod interleavings;
+mod threads;
+
+pub(crate) use threads::Threads;
 
 /// A condition variable whose waits may also end by their timeouts, which the checker's never do:
 /// at any moment, or when the scenario says so.

@@ -84,16 +84,20 @@ fn a_cancel_by_another_thread_is_seen_by_all() {
         let (top, scope) = (CancelScope::new(), CancelScope::new());
         let theirs = scope.clone();
         let canceller = spawn(move || theirs.cancel());
-        let cleaned = Arc::new(AtomicBool::new(false));
-        let told = cleaned.clone();
+        let log = Log::default();
+        let told = log.clone();
         let body = open_nursery(async move |tn| {
-            tn.start_soon(finally(pending::<Result<()>>(), async move {
-                told.store(true, SeqCst);
-            }));
+            let (begun, ended) = (told.clone(), told);
+            let task = async move {
+                begun.add("begun");
+                pending::<Result<()>>().await
+            };
+            tn.start_soon(finally(task, async move { ended.add("cleaned") }));
             pending::<Result<()>>().await
         });
         let out = block_on(root().run(&top, scope.run(body)));
         assert!(matches!(out, Some(None)), "{out:?}");
+        assert!(["", "begun cleaned"].contains(&log.take().as_str()));
         join([canceller]);
     });
 }
