@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::tests::explore::explore;
-use crate::tests::{block_on, join, let_time_pass, spawn};
+use crate::tests::{Signal, block_on, join, let_time_pass, spawn};
 
 const RUNS: usize = 2_000;
 
@@ -43,6 +43,27 @@ fn a_call_that_is_dropped_holds_up_nobody() {
         join([leaves]);
         assert_eq!(join(callers), [1, 2]);
         assert_eq!(block_on(unblock_on(&pool, || 3)).unwrap(), 3, "the permit is back");
+        end(&pool);
+    });
+}
+
+/// As many as there are permits, also when a thread is idle that will have one of them.
+#[test]
+fn jobs_that_wait_for_each_other_run_side_by_side() {
+    explore(RUNS, || {
+        let pool = Pool::new(2, LONG);
+        block_on(unblock_on(&pool, || {})).unwrap();
+        let signals = [Signal::default(), Signal::default()];
+        let callers = [[0, 1], [1, 0]].map(|pair| {
+            let (pool, [set, wait]) = (pool.clone(), pair.map(|n| signals[n].clone()));
+            spawn(move || {
+                block_on(unblock_on(&pool, move || {
+                    set.set();
+                    block_on(wait.wait());
+                }))
+            })
+        });
+        assert!(join(callers).iter().all(Result::is_ok));
         end(&pool);
     });
 }

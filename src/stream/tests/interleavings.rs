@@ -13,7 +13,7 @@ use crate::shared::{Parts, Settings, Shared};
 use crate::stream::fanout::Reader;
 use crate::stream::inbox::{Far, Inbox};
 use crate::tests::explore::explore;
-use crate::tests::{Threads, block_on, join, spawn};
+use crate::tests::{Signal, Threads, block_on, join, spawn};
 
 const RUNS: usize = 1_500;
 
@@ -90,17 +90,31 @@ fn everything() -> Vec<Got> {
     (0..ITEMS).map(Got::Item).collect()
 }
 
-/// Whoever takes the items for all, no reader waits for one that is there.
+/// Whoever takes the items for all, no reader waits for one that is there: the next one comes only
+/// when all have it.
 #[test]
 fn every_reader_gets_every_item_in_order() {
     explore(RUNS, || {
         let (source, first) = Source::new(usize::from(ITEMS));
         let readers = [first.another(), first.another(), first];
-        let threads = readers.map(|reader| spawn(move || block_on(read_all(reader))));
-        source.run();
-        for got in join(threads) {
-            assert_eq!(got, everything());
+        let has: [[Signal; ITEMS as usize]; 3] = Default::default();
+        let mut told = has.clone().into_iter();
+        let threads = readers.map(|mut reader| {
+            let told = told.next().unwrap();
+            spawn(move || {
+                for (item, told) in (0..ITEMS).zip(&told) {
+                    let got = block_on(poll_fn(|cx| reader.poll(cx))).unwrap();
+                    assert_eq!(got.unwrap()[0], item);
+                    told.set();
+                }
+            })
+        });
+        for item in 0..ITEMS {
+            let chunk = Chunk { count: 1, plds: Bytes::copy_from_slice(&[item]) };
+            source.tell(|mailbox| mailbox.items.push_back(chunk));
+            has.iter().for_each(|told| block_on(told[usize::from(item)].wait()));
         }
+        join(threads);
     });
 }
 

@@ -90,6 +90,8 @@ fn threads_that_take_turns_go_on() {
     });
 }
 
+/// News of writes are switched on and off, as one thread waits for them and another one takes news
+/// of what can be read.
 #[test]
 fn room_to_write_is_told() {
     explore(RUNS, || {
@@ -98,16 +100,25 @@ fn room_to_write_is_told() {
         let (theirs, writes) = (world.clone(), pipe.clone());
         let writer = spawn(move || {
             theirs.block_on(async {
-                for _ in 0..3 {
+                for _ in 0..4 {
                     writes.write().await;
                 }
             });
         });
-        for _ in 0..3 {
-            pipe.make_room(1);
-            pipe.put(); // News of something else in between switch those of writes off.
+        let reads = pipe.clone();
+        let reader = spawn(move || {
+            world.block_on(async {
+                for _ in 0..4 {
+                    reads.read().await;
+                }
+            });
+        });
+        for room in [2, 1, 1] {
+            pipe.make_room(room);
+            pipe.put();
         }
-        join([writer]);
+        pipe.put();
+        join([writer, reader]);
     });
 }
 
@@ -121,17 +132,14 @@ fn a_timer_of_another_thread_ends_the_wait() {
             let told = signal.clone();
             let waits = spawn(move || {
                 let stays = async {
-                    match first {
-                        Some(time) => {
-                            let mut late = pin!(other.sleep(time));
-                            poll_fn(|cx| {
-                                let _ = late.as_mut().poll(cx);
-                                told.poll(cx)
-                            })
-                            .await;
+                    let late = async {
+                        match first {
+                            Some(time) => other.sleep(time).await,
+                            None => std::future::pending().await,
                         }
-                        None => told.wait().await,
-                    }
+                        told.wait().await;
+                    };
+                    futures_lite::future::or(late, told.wait()).await;
                 };
                 other.block_on(stays);
             });
@@ -142,24 +150,39 @@ fn a_timer_of_another_thread_ends_the_wait() {
     }
 }
 
-/// A thread that never sleeps looks for news all the same.
+/// Never sleeps, for so many turns.
+async fn busy(turns: usize) {
+    for _ in 0..turns {
+        futures_lite::future::yield_now().await;
+    }
+}
+
+/// A thread that never sleeps is told of its descriptor all the same.
 #[test]
 fn a_busy_thread_looks_for_news() {
     explore_fairly(RUNS / 8, || {
         let world = World::new();
-        let (pipe, done) = (Arc::new(world.watch()), Signal::default());
-        let (theirs, reads, told) = (world.clone(), pipe.clone(), done.clone());
-        let reader = spawn(move || {
-            theirs.block_on(reads.read());
-            told.set();
-        });
-        let busy = spawn(move || {
-            world.block_on(poll_fn(|cx| {
-                cx.waker().wake_by_ref();
-                done.poll(cx)
-            }));
+        let pipe = Arc::new(world.watch());
+        let reads = pipe.clone();
+        let thread = spawn(move || {
+            world.block_on(futures_lite::future::or(reads.read(), busy(usize::MAX)));
         });
         pipe.put();
-        join([reader, busy]);
+        join([thread]);
+    });
+}
+
+/// Who waits while another thread only looks is left with the wait.
+#[test]
+fn a_look_leaves_nobody_behind() {
+    explore(RUNS / 2, || {
+        let world = World::new();
+        let pipe = Arc::new(world.watch());
+        let (theirs, reads) = (world.clone(), pipe.clone());
+        let reader = spawn(move || theirs.block_on(reads.read()));
+        let looks = spawn(move || world.block_on(busy(20)));
+        join([looks]);
+        pipe.put();
+        join([reader]);
     });
 }
