@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use crate::os;
 use crate::portal::Dialog;
 use crate::scope::CancelScope;
 use crate::stream::fanout::Fanout;
+use crate::sync::Mutex;
 use crate::wakers::Wakers;
 
 /// What came for one side of a dialog.

@@ -23,7 +23,7 @@ use std::future::{Future, poll_fn};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use serde::Serialize;
@@ -33,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::payload;
 use crate::scope::{self, Background, CancelScope, Ended, Far, Lease, Lent, Nursery};
 use crate::slab::Slab;
+use crate::sync::{Mutex, MutexGuard};
 use crate::wakers::{Places, Waiter, Wakers};
 
 #[cfg(test)]

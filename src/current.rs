@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use tractor_core::DialogId;
 
 use crate::shared::Shared;
+use crate::sync::thread_local;
 
 /// What a future runs as.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tractor_core::{ChildId, ConnId, Input, Instant, Text};
@@ -21,6 +21,7 @@ use crate::log::{error, warning};
 use crate::os;
 use crate::ready::Source;
 use crate::shared::{ConnIo, Inner, Shared};
+use crate::sync::MutexGuard;
 
 mod effects;
 mod signals;

@@ -65,7 +65,10 @@ pub mod scope;
 mod shared;
 mod slab;
 mod stream;
+mod sync;
 mod testing;
+#[cfg(all(test, shuttle))]
+mod tests;
 mod wait;
 mod wakers;
 

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// A place for one value. Clones are the same place; one task waits at a time.
 pub(crate) struct Oneshot<T>(Arc<Mutex<Stage<T>>>);

@@ -1,10 +1,12 @@
 //! Which of the driver's sources may have something: each has a waker of its own, so a turn costs
 //! what is ready, not what is open.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
 
 use tractor_core::{ChildId, ConnId};
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// Something the driver looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,7 +84,7 @@ impl Ready {
         Waker::from(Arc::new(SourceWaker { ready: self.clone(), source }))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing panics under this lock.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,7 +7,7 @@
 //! and leaves effects to the driver.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use crate::os;
 use crate::ready::Ready;
 use crate::root::ParentLink;
 use crate::scope::{self, CancelScope};
+use crate::sync::{Mutex, MutexGuard};
 use crate::wakers::Wakers;
 
 mod events;

@@ -27,6 +27,8 @@ pub(crate) mod fanout;
 mod inbox;
 mod ring;
 mod subscription;
+#[cfg(all(test, shuttle))]
+mod tests;
 
 use fanout::Reader;
 pub(crate) use inbox::Far;

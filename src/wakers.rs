@@ -2,10 +2,11 @@
 //! list is no longer than the number of those who wait.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use crate::slab::Slab;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Wakers of the futures that wait for one thing. Each is woken once, and registers again.
 #[derive(Default)]

@@ -118,6 +118,7 @@ fn the_middle_of_a_frame_is_told() {
 
 /// Frames of all sizes, cut anywhere, with and without somebody holding on to bodies.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn bodies_come_out_whole_and_in_order() {
     for (seed, hold) in [(1, 0), (2, 1), (3, 40), (4, usize::MAX)] {
         let mut random = Random(0xf00d + seed);
@@ -155,6 +156,7 @@ fn bodies_come_out_whole_and_in_order() {
 
 /// A caller that takes its frames late loses nothing and is never offered an empty buffer.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn frames_may_be_taken_late() {
     for size in [100, 20 * KIB, 100 * KIB] {
         let bodies: Vec<Vec<u8>> = (0..50).map(|n| body(n, size + n)).collect();
@@ -190,6 +192,7 @@ fn a_half_open_connection_costs_little() {
 
 /// A claimed length alone earns one step; received bytes earn as many again.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn memory_follows_what_was_received() {
     let bytes = frame(&body(1, LATE));
     let mut deframer = Deframer::new(LATE);
@@ -212,6 +215,7 @@ fn memory_follows_what_was_received() {
 
 /// A large body is read into its own buffer: what is offered ends where the body ends.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn a_large_body_has_its_own_buffer() {
     let bytes = [frame(&body(1, 150 * KIB)), frame(b"next")].concat();
     let mut deframer = Deframer::new(LATE);
@@ -233,6 +237,7 @@ fn a_large_body_has_its_own_buffer() {
 
 /// Small frames share a chunk, and the chunk is used again when nobody holds a slice.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn chunks_are_used_again() {
     let bytes = frame(&body(1, 80)).repeat(100);
     let places = |hold: bool| {

@@ -191,6 +191,7 @@ fn each_fault_has_its_error() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn bombs_are_refused_at_once() {
     let mut bombs: Vec<Vec<u8>> = ["dd", "df", "c6", "db", "c9"]
         .iter()

@@ -4,7 +4,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Random, transcripts, unhex};
+use common::{Random, runs, transcripts, unhex};
 use rmpv::Value;
 use tractor_core::error::DecodeError;
 use tractor_core::msg::{Features, Msg, Request};
@@ -95,7 +95,7 @@ fn put(out: &mut Vec<u8>, value: &Value) {
 #[test]
 fn we_write_what_rmpv_writes_and_measure_what_it_wrote() {
     let mut random = Random(0x7061_636b);
-    for _ in 0..3000 {
+    for _ in 0..runs(3000) {
         let value = value(&mut random, 4);
         let theirs = written(&value);
         let mut ours = Vec::new();
@@ -120,7 +120,7 @@ fn we_write_what_rmpv_writes_and_measure_what_it_wrote() {
 fn on_noise_we_agree_with_rmpv() {
     let mut random = Random(0x6e6f_6973);
     let (mut accepted, mut refused) = (0, 0);
-    for n in 0..60_000 {
+    for n in 0..runs(60_000) {
         let bytes = if n % 2 == 0 {
             let len = 1 + random.below(24);
             random.bytes(len)
@@ -148,7 +148,8 @@ fn on_noise_we_agree_with_rmpv() {
             Err(other) => panic!("{other} for {bytes:x?}"),
         }
     }
-    assert!(accepted > 5000 && refused > 5000, "{accepted} {refused}");
+    let many = runs(5000);
+    assert!(accepted > many && refused > many, "{accepted} {refused}");
 }
 
 #[test]
@@ -220,6 +221,7 @@ fn depth_is_counted_in_arrays_and_maps() {
 
 /// 100,000 damaged frames: nothing panics, and what is accepted is understood the same way again.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn damaged_frames_do_no_harm() {
     let mut random = Random(0x6461_6d61_6765);
     let mut bodies: Vec<Vec<u8>> = transcripts()

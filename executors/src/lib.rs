@@ -28,6 +28,10 @@ mod drive;
 #[cfg_attr(docsrs, doc(cfg(feature = "smol")))]
 pub mod smol;
 #[cfg(any(feature = "smol", feature = "tokio"))]
+mod sync;
+#[cfg(all(test, shuttle))]
+mod tests;
+#[cfg(any(feature = "smol", feature = "tokio"))]
 mod timer;
 #[cfg(feature = "tokio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]

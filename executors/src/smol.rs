@@ -16,6 +16,8 @@
 
 mod park;
 mod reactor;
+#[cfg(all(test, shuttle))]
+mod tests;
 
 use std::future::Future;
 use std::io;
@@ -32,8 +34,13 @@ use crate::drive::{Drive, Runner, User};
 use crate::timer::{Alarm, EPOCH, LazyTimer};
 use crate::{BoxFuture, Direction, Executor, Readiness, Timer};
 
+// What the reactor waits with.
+#[cfg(not(all(test, shuttle)))]
+use mio as system;
 use park::Parking;
 use reactor::Reactor;
+#[cfg(all(test, shuttle))]
+use tests::system;
 
 /// An [`Executor`] made of `async-executor` and a reactor on `mio`.
 ///

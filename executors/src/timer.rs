@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::Timer;
+use crate::sync::now;
 
 /// What [`Executor::now`](crate::Executor::now) counts from. One for the process, so that times of
 /// two executors compare.
@@ -58,7 +59,7 @@ impl<A: Alarm> Timer for LazyTimer<A> {
         loop {
             ready!(self.alarm.poll(cx));
             self.registered = None;
-            if EPOCH.elapsed() >= deadline {
+            if now().saturating_duration_since(*EPOCH) >= deadline {
                 self.deadline = None;
                 return Poll::Ready(());
             }

@@ -8,10 +8,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::thread;
 use std::time::Duration;
+
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 /// What a thread is to do. It holds the permit, and gives it back.
 pub(super) type Job = Box<dyn FnOnce() + Send>;

@@ -14,6 +14,9 @@ use futures_lite::future::block_on;
 
 use super::*;
 
+#[cfg(shuttle)]
+mod interleavings;
+
 /// Longer than any test may take.
 const LONG: Duration = Duration::from_secs(60);
 

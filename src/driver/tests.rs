@@ -10,6 +10,10 @@ use tractor_core::{Config, Uid};
 use tractor_transports::PeerIdentity;
 
 use super::*;
+
+#[cfg(shuttle)]
+mod interleavings;
+
 use crate::portal::Portal;
 use crate::shared::Parts;
 

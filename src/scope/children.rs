@@ -4,7 +4,7 @@ use std::future::Future;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::current::{View, within};
@@ -13,6 +13,7 @@ use super::node::{CANCELLED, Node, QUEUED, WAITING};
 use super::start::Handshake;
 use crate::error::{Error, Result};
 use crate::slab::Slab;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Children taken in per poll of the nursery. A task that starts tasks without end must not keep
 /// the thread from everybody else.

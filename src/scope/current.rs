@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::node::{Node, cancels};
 use super::root::Root;
 use crate::error::{Error, Result};
+use crate::sync::thread_local;
 
 /// Lives for one poll only, so it is not process state and knows no executor.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use super::current::check;
@@ -11,6 +11,7 @@ use super::nursery::{Nursery, open_nursery};
 use super::time::cancellable;
 use crate::error::{Error, Result};
 use crate::oneshot::Oneshot;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Hands out what a block has opened, and keeps the block open until it is given back. So anything
 /// that is opened with a block (`async |x| ..`) is a resource: its block ends with

@@ -2,15 +2,17 @@
 
 use std::iter;
 use std::mem;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use super::limit::Limit;
 use super::root::Root;
 use crate::slab::Slab;
+use crate::sync::atomic::{AtomicU8, AtomicUsize};
+use crate::sync::{Mutex, MutexGuard};
 
 /// `cancel()` was called, or the deadline came. Never cleared.
 pub(super) const CANCELLED: u8 = 1;

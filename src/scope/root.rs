@@ -5,8 +5,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -17,6 +16,8 @@ use super::current::View;
 use super::link::Link;
 use super::node::Node;
 use crate::error::Result;
+use crate::sync::atomic::{AtomicU64, AtomicUsize};
+use crate::sync::{Mutex, MutexGuard};
 
 /// A cleanup that owns all it needs, so that it can outlive its frame.
 pub(super) type Cleanup = Pin<Box<dyn Future<Output = Result<()>> + Send>>;

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::children::Inbox;
 use super::node::Node;
 use crate::error::{Error, Result};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Given to a task that was started with [`Nursery::start`](super::Nursery::start).
 pub struct Status<V> {

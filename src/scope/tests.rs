@@ -16,6 +16,8 @@ mod cleanup;
 mod deadlines;
 mod gathering;
 mod guard;
+#[cfg(shuttle)]
+mod interleavings;
 mod limits;
 mod moved;
 mod nurseries;

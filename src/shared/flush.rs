@@ -2,7 +2,6 @@
 //! left. One writer at a time, as an outbox that is out can't be taken.
 
 use std::io::{self, IoSlice};
-use std::sync::MutexGuard;
 use std::time::Duration;
 
 use tractor_core::{ConnId, Instant, Outbound};
@@ -10,6 +9,7 @@ use tractor_transports::Stream;
 
 use super::{Inner, Shared};
 use crate::ready::Source;
+use crate::sync::MutexGuard;
 
 /// When bytes have to go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use bytes::Bytes;
@@ -34,6 +34,7 @@ use crate::boxes::Mailbox;
 use crate::context::RawContext;
 use crate::error::{Error, Result};
 use crate::shared::Inner;
+use crate::sync::{Mutex, MutexGuard};
 
 /// What the readers of one stream share.
 #[derive(Debug)]

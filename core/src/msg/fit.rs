@@ -111,6 +111,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it takes minutes there")]
     fn a_path_keeps_its_source_and_its_last_hops() {
         let mut error = plain_error(&uid(0), "ValueError", "");
         error.relay_path = (0..LIST_MAX + 3).map(uid).collect();

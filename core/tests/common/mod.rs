@@ -18,6 +18,11 @@ pub(crate) fn transcripts() -> Vec<(String, Vec<Recorded>)> {
     all.map(|r| (r.name.clone(), r.frames().cloned().collect())).collect()
 }
 
+/// So many; under Miri, which is a thousand times slower, a few of them.
+pub(crate) fn runs(count: usize) -> usize {
+    if cfg!(miri) { count.div_ceil(300) } else { count }
+}
+
 /// Marsaglia's xorshift64: the same numbers on every machine.
 pub(crate) struct Random(pub(crate) u64);
 

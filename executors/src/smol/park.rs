@@ -12,13 +12,14 @@
 //! offered the seat but is woken for something else passes the offer on.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Wake, Waker};
-use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::reactor::{Due, Poller, Reactor};
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::thread::{self, Thread};
+use crate::sync::{Mutex, MutexGuard, now};
 
 /// A thread that does not come to sleep looks what is ready after so long.
 const BUSY_MAX: Duration = Duration::from_micros(200);
@@ -50,7 +51,7 @@ impl Parking {
         let waker = Waker::from(Arc::clone(&me));
         let mut cx = Context::from_waker(&waker);
         let mut due = Due::default();
-        let mut busy_since = Instant::now();
+        let mut busy_since = now();
         loop {
             // A swap: whoever has set it before has what it did before seen by this poll.
             me.state.swap(RUNS, Ordering::SeqCst);
@@ -60,12 +61,12 @@ impl Parking {
             let sleepy = me.state.load(Ordering::SeqCst) != WOKEN;
             if sleepy {
                 self.sleep(&me, &mut due);
-            } else if busy_since.elapsed() >= BUSY_MAX {
+            } else if now() - busy_since >= BUSY_MAX {
                 self.look(&mut due);
             } else {
                 continue;
             }
-            busy_since = Instant::now();
+            busy_since = now();
             due.wake();
         }
     }
@@ -196,11 +197,8 @@ impl Sleeper {
     /// Offers the seat, and says whether the thread is to be unparked for it. One that is woken,
     /// too, finds that it is no more on the list.
     fn offer(&self) -> bool {
-        let parks = self.change(PARKS, OFFERED);
-        if !parks {
-            self.change(RUNS, OFFERED);
-        }
-        parks
+        // In this order: one that runs may park in between, and only a wakeup ends that.
+        !self.change(RUNS, OFFERED) && self.change(PARKS, OFFERED)
     }
 }
 

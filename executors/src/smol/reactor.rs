@@ -9,15 +9,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use mio::event::Event;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Registry, Token};
-
+use super::system::event::Event;
+use super::system::unix::SourceFd;
+use super::system::{self, Events, Interest, Registry, Token};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Mutex, MutexGuard, now};
 use crate::timer::Alarm;
 use crate::{Direction, Readiness};
 
@@ -31,7 +31,7 @@ const EVENTS_MAX: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Reactor {
     registry: Registry,
-    interrupt: mio::Waker,
+    interrupt: system::Waker,
     /// Held by the one thread that waits.
     poller: Mutex<Poller>,
     /// By their tokens. None is used twice: news of a descriptor that is watched no more must not
@@ -46,7 +46,7 @@ pub(crate) struct Reactor {
 /// What a wait needs.
 #[derive(Debug)]
 pub(crate) struct Poller {
-    poll: mio::Poll,
+    poll: system::Poll,
     events: Events,
 }
 
@@ -67,10 +67,10 @@ impl Reactor {
     /// # Errors
     /// When the system has no descriptors left.
     pub(crate) fn new() -> io::Result<Self> {
-        let poll = mio::Poll::new()?;
+        let poll = system::Poll::new()?;
         let registry = poll.registry().try_clone()?;
         Ok(Self {
-            interrupt: mio::Waker::new(&registry, INTERRUPT)?,
+            interrupt: system::Waker::new(&registry, INTERRUPT)?,
             registry,
             poller: Mutex::new(Poller { poll, events: Events::with_capacity(EVENTS_MAX) }),
             sources: Mutex::default(),
@@ -355,14 +355,14 @@ impl Timers {
     fn begin_wait(&mut self) -> Option<Duration> {
         let first = self.wakers.first_key_value().map(|((at, _), _)| *at);
         self.wait = Wait::Until(first);
-        first.map(|at| at.saturating_duration_since(Instant::now()))
+        first.map(|at| at.saturating_duration_since(now()))
     }
 
     /// It is over.
     fn end_wait(&mut self, due: &mut Due) {
         self.wait = Wait::None;
         let Some((&(first, _), _)) = self.wakers.first_key_value() else { return };
-        let now = Instant::now();
+        let now = now();
         if first > now {
             return;
         }
@@ -409,7 +409,7 @@ impl Alarm for Timer {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(at) = self.at else { return Poll::Pending };
-        if Instant::now() >= at {
+        if now() >= at {
             self.register(None);
             return Poll::Ready(());
         }

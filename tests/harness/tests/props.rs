@@ -26,7 +26,7 @@ fn whatever_happens_nothing_is_left() {
         return;
     }
     let mut failed = Vec::new();
-    for seed in 0..env("SEEDS").unwrap_or(2000) {
+    for seed in 0..env("SEEDS").unwrap_or(if cfg!(miri) { 10 } else { 2000 }) {
         if catch_unwind(|| run(seed)).is_err() {
             failed.push(seed);
         }
@@ -36,7 +36,7 @@ fn whatever_happens_nothing_is_left() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for seed in 0..20 {
+    for seed in 0..if cfg!(miri) { 2 } else { 20 } {
         assert_eq!(run(seed), run(seed), "C6: SEED={seed}");
     }
 }
