@@ -27,6 +27,8 @@ struct Run {
     source: Source,
     conns: Vec<ConnId>,
     dialogs: Vec<DialogId>,
+    /// What kind of function was asked for.
+    funcs: BTreeMap<DialogId, FuncType>,
     children: Vec<ChildId>,
     nurseries: Vec<NurseryId>,
     /// What was taken to be written, and is not back.
@@ -71,6 +73,7 @@ impl Run {
             source,
             conns: Vec::new(),
             dialogs: Vec::new(),
+            funcs: BTreeMap::new(),
             children: Vec::new(),
             nurseries: Vec::new(),
             out: BTreeMap::new(),
@@ -85,6 +88,11 @@ impl Run {
                 let booted = run.stage.actor.booted(run.stage.now, Vec::new());
                 assert_eq!(booted, Ok(()));
             }
+        }
+        for _ in 0..run.source.below(3) {
+            let conn = run.stage.actor.accepted(run.stage.now).expect("there is room");
+            run.conns.push(conn);
+            run.introduce(conn);
         }
         run
     }
@@ -106,10 +114,14 @@ impl Run {
         self.conns.get(at).copied().unwrap_or(ConnId::from_u64(NOBODY))
     }
 
+    /// One that lives, as a rule.
     fn dialog(&mut self) -> DialogId {
-        let known = self.dialogs.len();
-        let at = known.saturating_sub(self.source.below(8) + 1);
-        self.dialogs.get(at).copied().unwrap_or(DialogId::from_u64(NOBODY))
+        let mut from = self.dialogs.clone();
+        if self.source.below(8) > 0 {
+            from.retain(|id| self.stage.actor.conn_of(*id).is_some());
+        }
+        let at = self.source.below(from.len().min(8) + 1);
+        from.iter().rev().nth(at).copied().unwrap_or(DialogId::from_u64(NOBODY))
     }
 
     fn child(&mut self) -> ChildId {

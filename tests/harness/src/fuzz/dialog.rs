@@ -144,7 +144,8 @@ impl Run {
         let dialog = &self.dialogs[n];
         let (side, func) = (format!("{at}.{}", dialog.label), dialog.func);
         let is_caller = dialog.caller == at;
-        match self.source.below(16) {
+        match self.source.below(24) {
+            16.. => self.go_on(n, at),
             0 | 1 if !is_caller => drop(self.line(&format!("accept {side} {func}"))),
             2 if !is_caller => drop(self.line(&format!("started {side} val=3"))),
             0..=3 => self.open(n, at),
@@ -156,6 +157,20 @@ impl Run {
             14 if !is_caller => self.end(&side),
             _ => self.send(n, at),
         }
+    }
+
+    /// The natural next step: what was done already is refused.
+    fn go_on(&mut self, n: usize, at: &'static str) {
+        let (func, is_caller) = (self.dialogs[n].func, self.dialogs[n].caller == at);
+        let side = format!("{at}.{}", self.dialogs[n].label);
+        self.line("run");
+        let stepped = !is_caller
+            && (self.line(&format!("accept {side} {func}"))
+                || (func == "context" && self.line(&format!("started {side} val=3"))));
+        if !stepped {
+            self.open(n, at);
+        }
+        self.line("run");
     }
 
     fn leave(&mut self, side: &str) {
@@ -241,6 +256,7 @@ impl Run {
         for line in ["unstall p q", "unstall q p", "run"] {
             self.line(line);
         }
+        self.return_all();
         self.look();
         self.nothing_lost();
         for line in ["bodyended p", "bodyended q"] {
@@ -256,6 +272,18 @@ impl Run {
         self.end_tasks();
         self.line("run");
         check::at_rest(&self.world);
+    }
+
+    /// What still runs returns.
+    fn return_all(&mut self) {
+        for n in 0..self.dialogs.len() {
+            let (func, caller) = (self.dialogs[n].func, self.dialogs[n].caller);
+            let side = format!("{}.{}", other(caller), self.dialogs[n].label);
+            self.line(&format!("accept {side} {func}"));
+            self.line(&format!("started {side} val=3"));
+            self.line(&format!("finish {side} val=4"));
+        }
+        self.line("run");
     }
 
     fn end_tasks(&mut self) {

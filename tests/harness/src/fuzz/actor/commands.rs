@@ -47,7 +47,9 @@ impl Run {
         match self.source.below(8) {
             0..=2 => {
                 let call = Call { func_type, ns: "app", func: "f", kwargs: &[0x80] };
-                self.dialogs.push(actor.start(now, conn, &call).map_err(no)?);
+                let id = actor.start(now, conn, &call).map_err(no)?;
+                self.dialogs.push(id);
+                self.funcs.insert(id, func_type);
             }
             3 => {
                 let request = Request::Find { name: "x".into() };

@@ -22,6 +22,7 @@ impl Run {
             return self.introduce(conn);
         }
         match self.source.below(32) {
+            16.. => self.answer(),
             0 => drop(self.stage.receive(conn, &[9, 0, 0, 0, 0xc1])),
             1 => drop(self.stage.receive(conn, &[40, 0, 0, 0, 0x83])),
             _ => {
@@ -31,8 +32,23 @@ impl Run {
         }
     }
 
+    /// Something about a dialog that lives, from who it is with.
+    fn answer(&mut self) {
+        let id = self.dialog();
+        let Some(conn) = self.stage.actor.conn_of(id) else { return };
+        let Some(uid) = self.stage.actor.peer(conn).map(|aid| aid.uid.clone()) else { return };
+        let Some(cid) = self.stage.actor.progress(id).map(|dialog| dialog.cid) else { return };
+        let functype = self.funcs.get(&id).copied().unwrap_or(FuncType::Call);
+        let msg = match self.source.below(8) {
+            0..=2 => Msg::StartAck { cid, functype },
+            3 | 4 if functype == FuncType::Context => Msg::Started { cid, pld: ONE },
+            _ => self.dialog_msg(cid, uid),
+        };
+        self.stage.say(conn, &msg);
+    }
+
     /// Who it must be, when that is known.
-    fn introduce(&mut self, conn: ConnId) {
+    pub(super) fn introduce(&mut self, conn: ConnId) {
         let of_child = |id| self.stage.actor.child_conn(id) == Some(conn);
         let child = self.children.iter().find(|id| of_child(**id));
         let uid = child.and_then(|id| self.stage.actor.child_uid(*id)).cloned();
