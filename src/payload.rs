@@ -7,8 +7,11 @@
 //!
 //! A value that does not fit its type is decoded a second time, slowly, to say where (`explain`).
 
+// Their paths, because the fuzz target of the same name compiles this file, too.
+#[path = "payload/explain.rs"]
 mod explain;
 #[cfg(test)]
+#[path = "payload/tests.rs"]
 mod tests;
 
 use std::fmt;

@@ -134,6 +134,9 @@ impl Actor {
             Request::Wait { name } => self.on_wait(conn, cid, name),
             Request::ReportDead { addr } => {
                 let dropped = self.registry.as_mut().and_then(|r| r.drop_dead(&addr));
+                if dropped.is_some() {
+                    self.out.event(Event::RegistryChanged);
+                }
                 let pld = dropped.map_or(NIL, |uid| encoded(|out| codec::encode_uid(&uid, out)));
                 self.answer(conn, cid, pld);
             }

@@ -311,6 +311,8 @@ impl World {
                 "strays" => config.strays_max = number()? as u32,
                 "frame" => config.frame_len_max = number()?,
                 "unread" => config.unread_bytes_max = number()?,
+                "answers" => config.answers_bytes_max = number()?,
+                "backlog" => config.backlog_bytes_max = number()?,
                 "lane" => config.lane_bytes_max = number()?,
                 "window" => config.window_bytes = number()? as u64,
                 "conns" => config.conns_max = number()?,

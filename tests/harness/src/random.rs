@@ -26,6 +26,11 @@ impl Source {
         Source::Seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0xd1b5_4a32_d192_ed03)
     }
 
+    /// Somebody's bytes, the first of them first.
+    pub fn bytes(data: &[u8]) -> Source {
+        Source::Bytes(data.iter().rev().copied().collect())
+    }
+
     /// A number below `n`, which is not 0.
     pub fn below(&mut self, n: usize) -> usize {
         match self {
@@ -44,7 +49,8 @@ impl Source {
         self.below(n) == n - 1
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether there is nothing left to draw from.
+    pub fn is_empty(&self) -> bool {
         matches!(self, Source::Bytes(bytes) if bytes.is_empty())
     }
 
@@ -505,13 +511,4 @@ pub fn run(seed: u64) -> Vec<String> {
     let mut run = Run::new(Source::seed(seed));
     run.play();
     run.log
-}
-
-/// A whole run from bytes.
-pub fn run_bytes(data: &[u8]) {
-    let mut bytes = data.to_vec();
-    bytes.reverse();
-    let mut run = Run::new(Source::Bytes(bytes));
-    run.steps(2000);
-    run.come_to_rest();
 }

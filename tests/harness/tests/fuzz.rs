@@ -1,52 +1,113 @@
-//! A short run of every fuzz body, over noise and over mutated messages.
+//! A short run of every fuzz body, over noise, over its seeds and over mutations of them; and what
+//! fuzzing has found, again.
 
-use tractor_harness::fuzz;
+use std::path::Path;
+
+use tractor_harness::fuzz::{TARGETS, Target, seeds};
 use tractor_harness::random::Source;
 
 fn noise(source: &mut Source) -> Vec<u8> {
     (0..source.below(200)).map(|_| source.below(256) as u8).collect()
 }
 
-/// Runs a body over so many inputs; prints the one that fails.
-fn smoke(count: u64, body: fn(&[u8])) {
-    let seeds = fuzz::seeds();
-    // Miri is a thousand times slower.
-    let count = if cfg!(miri) { count.div_ceil(200) } else { count };
+fn target(name: &str) -> Target {
+    let found = TARGETS.into_iter().find(|target| target.name == name);
+    found.unwrap_or_else(|| panic!("no target {name}"))
+}
+
+/// Runs the body; prints the input that fails.
+fn check(target: &Target, what: &str, input: &[u8]) {
+    let result = std::panic::catch_unwind(|| (target.body)(input));
+    assert!(result.is_ok(), "{}, {what}: {input:?}", target.name);
+}
+
+/// All seeds, and so many inputs made of them.
+fn smoke(name: &str, count: u64) {
+    let target = target(name);
+    let seeds = (target.seeds)();
+    assert!(seeds.len() >= 10, "{} seeds", seeds.len());
+    for (n, seed) in seeds.iter().enumerate() {
+        check(&target, &format!("seed {n}"), seed);
+    }
     for n in 0..count {
         let mut source = Source::seed(n);
         let input = match n % 4 {
             0 => noise(&mut source),
-            _ => fuzz::mutated(&mut source, &seeds),
+            _ => seeds::mutated(&mut source, &seeds),
         };
-        let result = std::panic::catch_unwind(|| body(&input));
-        assert!(result.is_ok(), "input {n}: {input:?}");
+        check(&target, &format!("input {n}"), &input);
     }
 }
 
 #[test]
-fn frame() {
-    smoke(4000, fuzz::frame);
+fn deframer() {
+    smoke("deframer", 4000);
 }
 
 #[test]
-fn msg() {
-    smoke(4000, fuzz::msg);
-    smoke(8000, |input| {
-        // Without the mode byte and its length, a mutated frame is a message's body.
-        let Some((len, rest)) = input.get(1..).and_then(|i| i.split_first_chunk::<4>()) else {
-            return;
-        };
-        let len = u32::from_le_bytes(*len) as usize;
-        fuzz::msg(&rest[..rest.len().min(len)]);
-    });
+fn message() {
+    smoke("message", 8000);
+}
+
+#[test]
+fn round_trip() {
+    smoke("round_trip", 8000);
+}
+
+#[test]
+fn payload() {
+    smoke("payload", 8000);
 }
 
 #[test]
 fn channel() {
-    smoke(3000, fuzz::channel);
+    smoke("channel", 2000);
 }
 
 #[test]
-fn ops() {
-    smoke(300, fuzz::ops);
+fn dialog() {
+    smoke("dialog", 400);
+}
+
+#[test]
+fn actor() {
+    smoke("actor", 4000);
+}
+
+#[test]
+fn registry() {
+    smoke("registry", 800);
+}
+
+#[test]
+fn world() {
+    smoke("world", 300);
+}
+
+/// The inputs that once failed: `tests/fuzz/<target>/<what it showed>`.
+#[test]
+fn what_was_found_stays_mended() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
+    for dir in std::fs::read_dir(root).expect("a directory").flatten() {
+        let target = target(&dir.file_name().to_string_lossy());
+        for file in std::fs::read_dir(dir.path()).expect("one per target").flatten() {
+            let input = std::fs::read(file.path()).expect("an input");
+            check(&target, &file.file_name().to_string_lossy(), &input);
+        }
+    }
+}
+
+/// What `cargo fuzz` runs is what is in the table, and calls the body of that name.
+#[test]
+fn each_target_has_its_binary() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
+    let manifest = read("Cargo.toml");
+    for target in &TARGETS {
+        let name = target.name;
+        let path = format!("fuzz_targets/{name}.rs");
+        assert!(manifest.contains(&format!("path = \"{path}\"")), "{name} is in the manifest");
+        assert!(read(&path).contains(&format!("fuzz::{name}::run(data)")), "{path} runs it");
+    }
+    assert_eq!(manifest.matches("[[bin]]").count(), TARGETS.len(), "and no other");
 }
