@@ -34,8 +34,8 @@
 //! | [`dialog`] | one side of a call, stream or context; flow; the tables |
 //! | [`supervise`] | children, nurseries, the escalation ladder |
 //! | [`error`] | errors, by whose fault they are |
-#![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![no_std]
 extern crate alloc;
 #[cfg(test)]
 extern crate std;

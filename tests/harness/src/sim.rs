@@ -6,6 +6,7 @@
 //! | [`options`] | what a run is made of: sizes, and which kinds of faults may come |
 //! | [`plan`] | what every task of every actor does |
 //! | [`kernel`] | processes, links, the clock |
+//! | [`processes`] | how processes are made, stopped, killed and reaped |
 //! | [`faults`] | what goes wrong |
 //! | [`mail`] | what a core has told its tasks |
 //! | [`task`] | tasks, their scopes, their errors |
@@ -29,6 +30,7 @@ pub mod kernel;
 pub mod mail;
 pub mod options;
 pub mod plan;
+pub mod processes;
 pub mod program;
 pub mod run;
 pub mod shrink;

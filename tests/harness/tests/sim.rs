@@ -1,7 +1,7 @@
 //! Trees of actors in simulation, by seed.
 //!
 //! ```text
-//! SEEDS=100000 cargo test --release -p tractor-harness --test sim        so many; FROM=n: from there
+//! SEEDS=100000 cargo test --release -p tractor-harness --test sim     so many; FROM=n: from there
 //! SEED=123 cargo test -p tractor-harness --test sim one_seed -- --nocapture
 //! ```
 
@@ -34,7 +34,8 @@ fn traces() -> PathBuf {
 /// What failed, with all there is to say of it.
 fn report(hunt: &Hunt) {
     let failed = hunt.failed.iter().take(3);
-    let told: Vec<String> = failed.map(|failed| explain(failed, &traces()).unwrap()).collect();
+    let told: Vec<String> =
+        failed.map(|failed| explain(failed, &traces()).expect("a place for it")).collect();
     assert!(told.is_empty(), "{} of {}:\n{}", hunt.failed.len(), hunt.runs, told.concat());
 }
 
@@ -53,9 +54,10 @@ fn compare(reached: &BTreeMap<String, u64>, many: bool) {
         let line = |(what, count): (&String, &u64)| {
             format!("{} {what}\n", if *count >= OFTEN { "must" } else { "may " })
         };
-        std::fs::write(&path, reached.iter().map(line).collect::<String>()).unwrap();
+        std::fs::write(&path, reached.iter().map(line).collect::<String>())
+            .expect("a writable checkout");
     }
-    let list = std::fs::read_to_string(&path).unwrap();
+    let list = std::fs::read_to_string(&path).expect("the list");
     let listed: BTreeMap<&str, bool> =
         list.lines().map(|line| (&line[5..], line.starts_with("must"))).collect();
     let unlisted: Vec<&String> =

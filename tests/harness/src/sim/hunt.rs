@@ -79,7 +79,7 @@ fn one(seed: u64, found: &Mutex<Hunt>) -> bool {
     found.failed.len() < FAILED_MAX
 }
 
-/// How to repeat a failure: its smallest run, its trace and its chart, which are written into `dir`.
+/// How to repeat a failure: its smallest run, its trace and its chart, which go into `dir`.
 ///
 /// # Errors
 /// Of writing them.

@@ -99,7 +99,7 @@ impl Runner {
             if !kernel.checks.broken.is_empty() || kernel.is_over() {
                 return events;
             }
-            let Some(what) = kernel.next() else { return events };
+            let Some(what) = kernel.pop() else { return events };
             if kernel.passed() > until {
                 return events;
             }
