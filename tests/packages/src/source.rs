@@ -148,7 +148,8 @@ pub fn cfgs(attrs: &[Attribute]) -> Vec<String> {
 }
 
 fn is_test(attrs: &[Attribute]) -> bool {
-    cfgs(attrs).iter().any(|cfg| cfg.split(|c: char| !c.is_alphanumeric()).any(|w| w == "test"))
+    let names_test = |cfg: &str| cfg.split(|c: char| !c.is_alphanumeric()).any(|w| w == "test");
+    cfgs(attrs).iter().any(|cfg| !cfg.contains("cfg (not") && names_test(cfg))
 }
 
 fn text(attr: &Attribute) -> String {
