@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tractor_core::{
     ChildId, CloseReason, ConnId, DialogEvent, DialogId, Effect, EndReason, Event, Instant,
-    NurseryEvent, NurseryId, Output,
+    NurseryEvent, NurseryId, Output, Uid,
 };
 
 use tractor_core::error::Violation;
+use tractor_core::msg::RemoteError;
 
 use super::kernel::{Host, HostId, Kernel, Process};
 
@@ -30,6 +31,10 @@ pub struct Checks {
     closing: BTreeMap<String, (Instant, Duration)>,
     /// Errors that programs raised: where they pass by on their way up.
     pub raised: BTreeMap<ErrorId, Vec<HostId>>,
+    /// Actors that ended, or a task of them, without being told to by another.
+    pub ended_itself: BTreeSet<Uid>,
+    /// Senders that wait for room, and since when.
+    pub blocked: BTreeMap<(HostId, DialogId), Duration>,
     /// Those of a task that nobody waits for any more: its dialog has ended before.
     pub unheard: BTreeSet<ErrorId>,
     /// How often each was told to somebody who handles it.
@@ -55,6 +60,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("nothing new at the end", "an actor that is to end starts no task"),
     ("credit", "no more items wait to be read than there was credit for"),
     ("no ghosts", "the registry does not tell of an actor that is gone for long"),
+    ("no stall", "where nothing hangs, no sender waits for room for long"),
     ("no livelock", "the world comes to rest after a bounded number of events"),
 ];
 
@@ -132,7 +138,11 @@ impl Checks {
             Event::Closing { budget, why } => {
                 let now = host.actor.as_ref().map_or(Instant::default(), |actor| actor.now());
                 self.closing.insert(name(), (now, *budget));
-                let _: &EndReason = why;
+                let us = host.actor.as_ref().map(|actor| actor.uid().clone());
+                let by_another = |by: &Uid| us.as_ref() != Some(by);
+                if !matches!(why, EndReason::Cancelled { by } if by_another(by)) {
+                    self.ended_itself.extend(us);
+                }
             }
             Event::Ended { .. } => self.has_ended(host),
             _ => {}
@@ -190,6 +200,49 @@ pub fn at_rest(kernel: &mut Kernel) {
         kernel.checks.must("liveness", reaped, || text);
     }
     errors_are_kept(kernel);
+}
+
+impl Kernel {
+    /// Whether something in this world takes longer than it should, so that limits may be reached.
+    pub fn something_hangs(&self) -> bool {
+        self.options.stuck || self.hosts.iter().any(|host| host.hurt)
+    }
+
+    /// A cancellation that is not ours names who asked for it.
+    pub fn check_canceller(&mut self, host: HostId, error: &RemoteError, asked: bool) {
+        let us = self.hosts[host].actor.as_ref().map(|actor| actor.uid().clone());
+        let ours = asked && error.canceller == us && us.is_some();
+        let itself = error.canceller.as_ref() == Some(&error.src);
+        let known = match &error.canceller {
+            Some(uid) if itself => self.checks.ended_itself.contains(uid),
+            Some(_) => !ours,
+            None => false,
+        };
+        let text = || format!("host {host}, which asked: {asked}: {error:?}");
+        self.checks.must("who cancelled", known, text);
+    }
+
+    /// A task that was cancelled has its outcome within its budget, be the far end alive or not.
+    pub fn check_cancelled(&mut self, host: HostId, since: Duration) {
+        const LATE: Duration = Duration::from_millis(100);
+        let host = &self.hosts[host];
+        let budget = host.actor.as_ref().map_or(LATE, |actor| actor.config().teardown_budget);
+        let took = self.passed() - since;
+        let in_time = took <= budget + LATE || host.hurt;
+        let text = format!("{}: a cancelled task took {took:?}", host.name);
+        self.checks.must("budget", in_time, || text);
+    }
+
+    /// Everything is told to end: by now, whoever could go on has.
+    pub fn check_stalls(&mut self) {
+        const LONG: Duration = Duration::from_secs(2);
+        let now = self.passed();
+        let stalled = |(_, since): &(&(HostId, DialogId), &Duration)| now - **since > LONG;
+        let stalled: Vec<_> = self.checks.blocked.iter().filter(stalled).collect();
+        let holds = stalled.is_empty() || self.something_hangs();
+        let text = format!("{stalled:?}");
+        self.checks.must("no stall", holds, || text);
+    }
 }
 
 /// What is left of an actor.

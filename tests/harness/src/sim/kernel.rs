@@ -384,7 +384,7 @@ impl Kernel {
     /// An actor was not given the time to end well: something that it waited for is to blame, and
     /// what it had to say is lost.
     fn forced(&mut self, host: HostId) {
-        let to_blame = self.options.stuck || self.hosts.iter().any(|host| host.hurt);
+        let to_blame = self.something_hangs();
         let name = self.hosts[host].name.clone();
         self.checks.must("budget", to_blame, || format!("{name} was forced, and nothing hung"));
         self.hosts[host].hurt = true;

@@ -53,7 +53,11 @@ impl Kernel {
         self.cover.signal(signal);
         match signal {
             Signal::Kill => self.die(child, ExitStatus::Signal(9)),
-            Signal::Terminate => self.after(Duration::ZERO, What::Terminate(child)),
+            Signal::Terminate => {
+                let hangs = self.something_hangs();
+                self.checks.must("budget", hangs, || "SIGTERM, and nothing hangs".into());
+                self.after(Duration::ZERO, What::Terminate(child));
+            }
         }
     }
 

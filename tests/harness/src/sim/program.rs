@@ -285,7 +285,9 @@ async fn call(cx: &Cx, conn: ConnId, plan: PlanId, main: Option<ChildId>) -> Don
     if let Err(failure) = &mut block {
         let asked = cx.command(|actor, now| actor.cancel(now, dialog)).is_ok();
         cx.look(|k| k.cover.hit("dialog: cancelled"));
+        let since = cx.look(|k| k.passed());
         let outcome = cx.shielded().wait(|k| take_outcome(k, cx.host, dialog)).await?;
+        cx.look(|k| k.check_cancelled(cx.host, since));
         let told = cx.outcome(&outcome, asked);
         cover_outcome(cx, &outcome);
         return both(Err(std::mem::take(failure)), told);
@@ -387,14 +389,20 @@ async fn write(cx: &Cx, dialog: DialogId, count: u32, len: usize, func: FuncType
             match sent {
                 Ok(()) => break,
                 Err(SendError::Blocked) => {
-                    cx.look(|k| k.cover.hit("stream: blocked"));
-                    cx.wait(|k| {
+                    cx.look(|k| {
+                        k.cover.hit("stream: blocked");
+                        let since = k.passed();
+                        k.checks.blocked.insert((cx.host, dialog), since);
+                    });
+                    let room = cx.wait(|k| {
                         let mail = k.hosts[cx.host].mail.dialogs.get_mut(&dialog)?;
                         let go_on = mail.writable || mail.done.is_some() || mail.cancelled;
                         mail.writable = false;
                         go_on.then_some(())
-                    })
-                    .await?;
+                    });
+                    let room = room.await;
+                    cx.look(|k| k.checks.blocked.remove(&(cx.host, dialog)));
+                    room?;
                 }
                 // It has ended, or the peer does not listen: its outcome tells.
                 Err(_) => return Ok(()),
@@ -532,7 +540,13 @@ async fn end(cx: &Cx, end: End) -> Done {
     match end {
         End::Return => Ok(()),
         End::Fail => Err(cx.fail()),
-        End::Cancelled => Err(Failure::cancelled()),
+        End::Cancelled => {
+            cx.look(|k| {
+                let uid = k.hosts[cx.host].actor.as_ref().map(|actor| actor.uid().clone());
+                k.checks.ended_itself.extend(uid);
+            });
+            Err(Failure::cancelled())
+        }
         End::Forever | End::Slow(_) | End::FailsCleanup | End::Stuck => {
             cx.wait(|_| None::<()>).await
         }

@@ -281,7 +281,12 @@ impl Cx {
     pub fn outcome(&self, outcome: &Outcome, asked: bool) -> Done {
         match outcome {
             Outcome::Returned(_) => Ok(()),
-            Outcome::Errored { error, violation: None } => Err(Failure::parse(error)),
+            Outcome::Errored { error, violation: None } => {
+                let gave_up = error.src_type == "ActorTooSlowError";
+                let text = || format!("{}: {error:?}", self.host);
+                self.look(|k| k.checks.must("budget", !gave_up || k.something_hangs(), text));
+                Err(Failure::parse(error))
+            }
             Outcome::Errored { violation: Some(violation), .. } => {
                 let text = format!("{} hears of {violation}", self.host);
                 self.look(|k| {
@@ -296,9 +301,7 @@ impl Cx {
                 Ok(())
             }
             Outcome::Cancelled { error, .. } => {
-                let named = error.canceller.is_some();
-                let text = || format!("{}: {error:?}", self.host);
-                self.look(|k| k.checks.must("who cancelled", named, text));
+                self.look(|k| k.check_canceller(self.host, error, asked));
                 Err(Failure::lost())
             }
             Outcome::PeerLost { .. } => Err(Failure::lost()),
