@@ -79,6 +79,10 @@ fn whatever_happens_the_checks_hold() {
         "{} runs, {} actors, {} events, {per_second:.0} runs a second",
         hunt.runs, hunt.actors, hunt.events
     );
+    if let (Some(first), true) = (hunt.failed.first(), std::env::var_os("FIRST").is_some()) {
+        println!("FIRST: seed {} breaks `{}`", first.seed, first.check);
+        panic!("{}", first.what);
+    }
     report(&hunt);
     let reached = reached(&hunt);
     for (what, count) in &reached {
