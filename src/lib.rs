@@ -50,6 +50,7 @@ pub mod endpoint;
 mod entry;
 pub mod error;
 mod generator;
+mod host;
 mod init;
 mod keys;
 mod log;
