@@ -12,7 +12,7 @@ use tractor_executors::Executor;
 use tractor_transports::Stream;
 
 use crate::ambient;
-use crate::current::{self, Identity};
+use crate::current::Identity;
 use crate::discovery;
 use crate::driver::Driver;
 use crate::endpoint::Table;
@@ -90,7 +90,7 @@ impl Born<'_> {
         config.token = self.back.map(|back| Token(back.token));
         let settings = self.settings;
         let shared = Shared::new(Parts { config, host, executor, scopes: None, settings });
-        current::register(&shared);
+        shared.host.register(&shared);
         let driver = Driver::new(shared.clone());
         (shared, driver)
     }
@@ -115,7 +115,7 @@ pub(crate) async fn connect_back(shared: &Arc<Shared>, back: &os::Back) -> Resul
 }
 
 /// The name in `_subactor[name@uuid8]`, which our parent started us as.
-fn own_name(argv0: &str) -> String {
+pub(crate) fn own_name(argv0: &str) -> String {
     let inner = argv0.strip_prefix("_subactor[").and_then(|rest| rest.strip_suffix(']'));
     let name = inner.and_then(|inner| inner.rsplit_once('@')).map(|(name, _)| name);
     name.unwrap_or("actor").to_owned()

@@ -451,6 +451,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.0.shared.lock().driver_done {
+            if self.0.shared.host.is_gone() {
+                return;
+            }
             error!("tractor::runtime", "the executor dropped the driver: its actor ends here");
             self.0.shared.give_up();
             self.tell_done();

@@ -1,5 +1,10 @@
-//! What an actor's process is, and what it makes other processes with. The rest of the runtime
-//! knows processes by this alone.
+//! What an actor's process is, and what it makes other processes with: the system's own, or those
+//! of a simulation. The rest of the runtime knows processes by this alone.
+//!
+//! ```text
+//!   driver, root, child ──> dyn Host ──┬── System ──> os      processes, pidfds, sockets
+//!                                      └── sim                actors of this very process
+//! ```
 
 use std::fmt;
 use std::io;
@@ -13,7 +18,8 @@ use tractor_transports::{Stream, Transport, tcp, uds};
 
 use crate::error::{Error, Misuse, Result};
 use crate::os::{self, ChildSpec, ExitStatus, Signal};
-use crate::{init, log};
+use crate::shared::Shared;
+use crate::{current, init, log};
 
 /// The name of the registry's socket in the tree's directory.
 const REGISTRY_SOCKET: &str = "registry@1616";
@@ -56,6 +62,9 @@ pub(crate) trait Host: fmt::Debug + Send + Sync {
     /// Sets the log level of a child.
     fn log_at(&self, level: Option<&str>);
 
+    /// Makes its actor known as one of this process.
+    fn register(&self, actor: &Arc<Shared>);
+
     /// That it can spawn others.
     ///
     /// # Errors
@@ -67,6 +76,9 @@ pub(crate) trait Host: fmt::Debug + Send + Sync {
 
     /// Removes what a child that is gone may have left at its address.
     fn sweep(&self, addr: &Address);
+
+    /// Whether it was killed: what is dropped of it then is no news.
+    fn is_gone(&self) -> bool;
 }
 
 /// What is called with the outcome of a spawn.
@@ -87,6 +99,9 @@ pub(crate) struct Spawned {
 pub(crate) enum Link {
     /// Of a socketpair.
     Fd(OwnedFd),
+    /// In memory.
+    #[cfg(feature = "sim")]
+    Stream(Box<dyn Stream>),
 }
 
 impl Link {
@@ -97,6 +112,8 @@ impl Link {
     pub(crate) fn open(self, executor: &dyn Executor) -> io::Result<Box<dyn Stream>> {
         match self {
             Link::Fd(fd) => uds::from_fd(executor, fd, crate::LINK_SOCKETPAIR),
+            #[cfg(feature = "sim")]
+            Link::Stream(stream) => Ok(stream),
         }
     }
 }
@@ -142,7 +159,19 @@ pub(crate) struct Home {
 
 /// The process that the running code is in.
 pub(crate) fn here() -> Arc<dyn Host> {
+    #[cfg(feature = "sim")]
+    if let Some(host) = crate::sim::host() {
+        return host;
+    }
     Arc::new(System)
+}
+
+/// Whether blocking work runs where it is asked for: a simulation has one thread.
+pub(crate) fn has_one_thread() -> bool {
+    #[cfg(feature = "sim")]
+    return crate::sim::is_running();
+    #[cfg(not(feature = "sim"))]
+    false
 }
 
 /// This process, as the system made it.
@@ -191,6 +220,10 @@ impl Host for System {
         log::init_child(level);
     }
 
+    fn register(&self, actor: &Arc<Shared>) {
+        current::register(actor);
+    }
+
     fn check_spawn(&self) -> Result<()> {
         match init::is_initialised() {
             true => Ok(()),
@@ -207,6 +240,10 @@ impl Host for System {
             // Mostly it is not there: the child removed it, or never bound it.
             let _ = std::fs::remove_file(path);
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        false
     }
 }
 

@@ -248,7 +248,7 @@ where
     crate::panics::watch();
     let opened = config.opened.clone();
     let (shared, driver, home) = boot(config)?;
-    current::register(&shared);
+    shared.host.register(&shared);
     if let Some(opened) = opened {
         opened.lock().unwrap_or_else(PoisonError::into_inner).push(shared.clone());
     }
