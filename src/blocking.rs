@@ -69,7 +69,8 @@ where
     T: Send + 'static,
 {
     scope::check()?;
-    if host::has_one_thread() {
+    // One thread has to do: with another one, each run would be another one.
+    if host::is_simulated() {
         return catch_unwind(AssertUnwindSafe(work)).map_err(Error::from_panic);
     }
     let mut turn = pool.turn();

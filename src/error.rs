@@ -474,7 +474,7 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for BoxError {
         BoxError {
             error: error.into(),
             type_name: std::any::type_name::<E>(),
-            backtrace: Backtrace::capture(),
+            backtrace: crate::panics::backtrace(),
         }
     }
 }

@@ -166,8 +166,8 @@ pub(crate) fn here() -> Arc<dyn Host> {
     Arc::new(System)
 }
 
-/// Whether blocking work runs where it is asked for: a simulation has one thread.
-pub(crate) fn has_one_thread() -> bool {
+/// Whether the running code is simulated.
+pub(crate) fn is_simulated() -> bool {
     #[cfg(feature = "sim")]
     return crate::sim::is_running();
     #[cfg(not(feature = "sim"))]

@@ -31,6 +31,9 @@
 //! # Ok(()) }
 //! ```
 //!
+//! A program with `#[tractor::main]` that is built with the feature `sim` needs no change at all:
+//! with `TRACTOR_SIM_SEED=<seed>` in its environment it runs in simulation.
+//!
 //! # What fails
 //! [`Faults`] is a kit: kills, pauses, cut and stalled links, failing spawns, clock jumps, as the
 //! seed says. A program that knows that it is simulated does them by hand: [`kill`], [`pause`],
@@ -38,12 +41,13 @@
 //!
 //! # What is not simulated
 //! * Memory: actors of a run are in one process, and share its statics. A real child has its own.
-//! * Threads, files, sockets, `std::time` and random numbers: they are the real ones, and a run that
-//!   depends on them is another one each time. [`unblock`](crate::unblock) runs its work at once, on
+//! * Threads, files, sockets, `std::time` (and so deadlines that are an `Instant`: give timeouts) and
+//!   random numbers: they are the real ones, and a run that depends on them is another one each time. [`unblock`](crate::unblock) runs its work at once, on
 //!   the simulation's thread; a task that waits for another thread makes the run stuck.
 //! * A child's command line, environment, directory, stdin and captured output: `args`, `env`,
 //!   `cwd`, `stdin_inherit`, `stdout`, `stderr` and `loglevel` have no effect, and with `exe` its
 //!   spawn fails.
+//! * Backtraces: an error that crosses actors has none.
 //! * Signals to the root; `std::process::exit` ends the run's process, not the actor.
 //! * Time that passes while code computes: a task that is polled takes a microsecond, whatever it
 //!   does, and nothing else happens meanwhile.
@@ -73,6 +77,9 @@ pub use config::Config;
 pub use faults::Faults;
 pub use search::{Failure, search};
 use world::{ROOT, World};
+
+/// The variable that has a program run in simulation, with one seed.
+const SEED_ENV: &str = "TRACTOR_SIM_SEED";
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
@@ -131,32 +138,47 @@ where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    panics::watch();
     let seed = config.seed;
+    let (result, world) = simulate(config, program);
+    let (trace, steps, time) = (world.sim.trace(), world.sim.steps(), world.sim.now());
+    Run { result, seed, trace, steps, time }
+}
+
+/// Runs a program, whatever it returns, and tells it with what is left of its world.
+fn simulate<F: Future>(config: Config, program: impl FnOnce() -> F) -> (F::Output, Arc<World>) {
+    panics::watch();
     let world = World::new(config);
     let entered = Entered::new(world.clone());
     faults::inject(&world);
     let executor = world.executor(ROOT);
     let scopes = scope::Root::new(executor.clone(), scope::DEFAULT_BUDGET);
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        let main = async {
-            let body = async { program().await };
-            let result = WithRoot::new(RootConfig::named("root"), scopes.run_all(body)).await;
-            settle(&world).await;
-            result
-        };
-        init::block_on(executor.as_ref(), main)
-    }));
-    if result.is_err() {
+    let main = async {
+        let body = async { program().await };
+        let output = WithRoot::new(RootConfig::named("root"), scopes.run_all(body)).await;
+        settle(&world).await;
+        output
+    };
+    let output = catch_unwind(AssertUnwindSafe(|| init::block_on(executor.as_ref(), main)));
+    if output.is_err() {
         eprint!("{}", world.dump());
     }
-    let (trace, steps, time) = (world.sim.trace(), world.sim.steps(), world.sim.now());
     let left = world.children();
     world.sim.close();
     drop(entered);
-    let result = result.unwrap_or_else(|panic| resume_unwind(panic));
+    let output = output.unwrap_or_else(|panic| resume_unwind(panic));
     assert!(left.is_empty(), "the program ended before its actors: {left:?}");
-    Run { result, seed, trace, steps, time }
+    (output, world)
+}
+
+/// What the environment asks for: a simulation with this seed, which tells what happens in it.
+pub(crate) fn asked_for() -> Option<Config> {
+    let seed = std::env::var(SEED_ENV).ok()?.parse().ok()?;
+    Some(Config::new(seed).verbose(true))
+}
+
+/// Runs the body of a `main`.
+pub(crate) fn run_main<F: Future>(config: Config, body: impl FnOnce() -> F) -> F::Output {
+    simulate(config, body).0
 }
 
 /// Waits for the roots that the program dropped: they end in the background.
@@ -195,7 +217,8 @@ pub(crate) fn host() -> Option<Arc<dyn Host>> {
 
 /// Whether the running code is simulated.
 pub fn is_running() -> bool {
-    CURRENT.with(|current| current.borrow().is_some())
+    // A panic hook may ask when this thread has nothing any more.
+    CURRENT.try_with(|current| current.borrow().is_some()).unwrap_or(false)
 }
 
 /// The run that the running code is part of.

@@ -107,7 +107,7 @@ fn another_seed_is_another_order() {
 #[test]
 #[should_panic(expected = "the simulation is stuck")]
 fn what_can_never_go_on_is_told() {
-    let _ = sim::run(1, || std::future::pending::<Result<()>>());
+    let _ = sim::run(1, std::future::pending::<Result<()>>);
 }
 
 #[test]

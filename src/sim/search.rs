@@ -4,11 +4,8 @@ use std::fmt::{self, Debug};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::Config;
+use super::{Config, SEED_ENV};
 use crate::panics;
-
-/// The variable that has [`search`] run one seed alone, and tell what happens in it.
-const SEED_ENV: &str = "SIM_SEED";
 
 /// A seed with which a program fails, and how.
 #[derive(Clone, Debug)]
@@ -29,8 +26,8 @@ impl fmt::Display for Failure {
 /// Runs a program with each of the seeds, or of the configurations, until it fails: returns an
 /// error, or panics. `None` when it never does.
 ///
-/// With `SIM_SEED=<seed>` in the environment it runs those with this seed alone, and tells on stderr
-/// what becomes of processes and links.
+/// With `TRACTOR_SIM_SEED=<seed>` in the environment it runs those with this seed alone, and tells
+/// on stderr what becomes of processes and links.
 ///
 /// # Panics
 /// Inside of a run.
@@ -42,10 +39,12 @@ where
     C: Into<Config>,
 {
     assert!(!super::is_running(), "a simulation can't run inside of another one");
-    let wanted: Option<u64> = std::env::var(SEED_ENV).ok().and_then(|text| text.parse().ok());
-    let configs = configs.into_iter().map(Into::into);
-    let chosen = configs.filter(|config: &Config| wanted.is_none_or(|seed| seed == config.seed));
-    chosen.into_iter().find_map(|config| {
+    let wanted = super::asked_for().map(|config| config.seed);
+    let mut chosen = configs
+        .into_iter()
+        .map(Into::into)
+        .filter(|config: &Config| wanted.is_none_or(|seed| seed == config.seed));
+    chosen.find_map(|config| {
         let (seed, verbose) = (config.seed, config.verbose || wanted.is_some());
         let run = || super::run_quietly(config.verbose(verbose), &program).result;
         let why = match catch_unwind(AssertUnwindSafe(run)) {

@@ -102,7 +102,7 @@ fn a_stopped_child_is_ended_by_force() {
 fn a_stopped_child_goes_on() {
     let run = sim::run(1, || async {
         open_nursery(async |an| {
-            let child = an.start_actor("child").enable(module!()).await?;
+            let child = an.start_actor("child").enable_of::<add>().await?;
             assert!(sim::pause("child"));
             let (asked, started) = (child.run(add { a: 1, b: 2 }), sim::now());
             let sum = tractor::scope::open_nursery(async |tn| {
@@ -142,7 +142,7 @@ fn a_cut_link_ends_the_child() {
     for seed in 0..30 {
         let run = sim::run(seed, || async {
             open_nursery(async |an| {
-                let child = an.start_actor("child").isolated().enable(module!()).await?;
+                let child = an.start_actor("child").isolated().enable_of::<add>().await?;
                 assert_eq!(sim::cut("root", "child"), 1);
                 assert!(child.run(add { a: 1, b: 2 }).await.is_err());
                 child.wait_closed().await
@@ -157,7 +157,7 @@ fn a_cut_link_ends_the_child() {
 fn a_stalled_link_delivers_later() {
     let run = sim::run(1, || async {
         open_nursery(async |an| {
-            let child = an.start_actor("child").enable(module!()).await?;
+            let child = an.start_actor("child").enable_of::<add>().await?;
             assert_eq!(sim::stall("root", "child", Duration::from_secs(1)), 1);
             let before = sim::now();
             assert_eq!(child.run(add { a: 1, b: 2 }).await?, 3);
@@ -223,7 +223,7 @@ async fn relay() -> Result<u64> {
 
 async fn busy() -> Result<u64> {
     open_nursery(async |an| {
-        let other = an.start_actor("other").enable(module!()).await?;
+        let other = an.start_actor("other").enable_of::<slowly>().await?;
         let relay = an.run_in_actor(relay {}).await?;
         let slow = other.run(slowly { ms: 20 }).await?;
         let sum = relay.result().await?;
@@ -233,12 +233,17 @@ async fn busy() -> Result<u64> {
     .await
 }
 
+/// How many seeds, for long hunts: `SEEDS=100000`.
+fn seeds() -> u64 {
+    std::env::var("SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300)
+}
+
 /// Whatever fails, the program ends, in its time, with its value or an error; and no actor is left,
 /// which `run` checks.
 #[test]
 fn whatever_fails_the_tree_ends() {
     let (mut whole, mut failed) = (0, 0);
-    for seed in 0..300 {
+    for seed in 0..seeds() {
         let faults = Faults::all().kills(2).within(MS * 100);
         let run = sim::run(Config::new(seed).faults(faults), busy);
         assert!(run.time < Duration::from_secs(60), "seed {seed}: {:?}", run.time);

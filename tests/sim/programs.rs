@@ -176,7 +176,7 @@ fn children_connect_back_over_any_address() {
 fn timeouts_are_of_the_simulated_time() {
     always((true, true), || async {
         open_nursery(async |an| {
-            let child = an.start_actor("slow").enable(module!()).await?;
+            let child = an.start_actor("slow").enable_of::<slowly>().await?;
             let cut = move_on_after(MS * 50, child.run(slowly { ms: 1_000_000 })).await;
             let whole = move_on_after(MS * 50, child.run(slowly { ms: 10 })).await;
             child.cancel_actor().await?;
