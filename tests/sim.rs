@@ -11,6 +11,8 @@ use tractor::{Result, module, open_nursery};
 
 #[path = "sim/faults.rs"]
 mod faults;
+#[path = "sim/hunt.rs"]
+mod hunt;
 #[path = "sim/programs.rs"]
 mod programs;
 
