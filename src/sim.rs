@@ -71,6 +71,8 @@ mod config;
 mod faults;
 mod net;
 mod search;
+#[cfg(test)]
+mod tests;
 mod world;
 
 pub use config::Config;
