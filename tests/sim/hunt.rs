@@ -267,3 +267,19 @@ fn what_anything_fails_ends_and_says_nothing_wrong() {
         assert!(run.time < Duration::from_secs(60), "seed {seed}: {:?}", run.time);
     }
 }
+
+/// A death is seen at once: nobody waits for a time that is over, and nothing takes a budget.
+#[test]
+fn what_is_killed_keeps_nobody_waiting() {
+    let mut killed = 0;
+    for seed in 0..seeds(150) {
+        let faults = Faults::none().kills(3).within(MS * 200);
+        let run = sim::run(Config::new(seed).faults(faults), program);
+        let text = run.result.map_err(|error| format!("{error:?}")).err().unwrap_or_default();
+        let slow = ["budget", "too slow", "TooSlow", "given up on", WRONG];
+        assert!(!slow.iter().any(|word| text.contains(word)), "seed {seed}: {text}");
+        assert!(run.time < Duration::from_secs(2), "seed {seed}: {:?}, {text}", run.time);
+        killed += u64::from(text.contains("signal 9"));
+    }
+    assert!(killed > seeds(150) / 5, "{killed} runs with a death");
+}
