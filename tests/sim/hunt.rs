@@ -242,6 +242,24 @@ async fn all_at_once(an: &ActorNursery, child: &Portal, depth: u64) -> Result<()
     .await
 }
 
+/// The text of an error, in which each death is told once.
+fn told_once(seed: u64, error: &Error) -> String {
+    let text = format!("{error:?}");
+    let mut deaths: Vec<_> = error
+        .leaves()
+        .into_iter()
+        .filter_map(|leaf| match leaf {
+            Error::ActorFailed(failed) => Some(failed.uid().clone()),
+            _ => None,
+        })
+        .collect();
+    let all = deaths.len();
+    deaths.sort();
+    deaths.dedup();
+    assert_eq!(deaths.len(), all, "seed {seed}: {text}");
+    text
+}
+
 /// What all of these programs are.
 async fn program() -> Result<u64> {
     let (depth, moves) = (sim::random(3), 1 + sim::random(5));
@@ -262,7 +280,7 @@ fn what_anything_fails_ends_and_says_nothing_wrong() {
     for seed in 0..seeds(150) {
         let faults = Faults::all().kills(2).stalls(2).within(MS * 200);
         let run = sim::run(Config::new(seed).faults(faults), program);
-        let text = run.result.map_err(|error| format!("{error:?}")).err().unwrap_or_default();
+        let text = run.result.err().map(|error| told_once(seed, &error)).unwrap_or_default();
         assert!(!text.contains(WRONG), "seed {seed}: {text}");
         assert!(run.time < Duration::from_secs(60), "seed {seed}: {:?}", run.time);
     }
@@ -275,7 +293,7 @@ fn what_is_killed_keeps_nobody_waiting() {
     for seed in 0..seeds(150) {
         let faults = Faults::none().kills(3).within(MS * 200);
         let run = sim::run(Config::new(seed).faults(faults), program);
-        let text = run.result.map_err(|error| format!("{error:?}")).err().unwrap_or_default();
+        let text = run.result.err().map(|error| told_once(seed, &error)).unwrap_or_default();
         let slow = ["budget", "too slow", "TooSlow", "given up on", WRONG];
         assert!(!slow.iter().any(|word| text.contains(word)), "seed {seed}: {text}");
         assert!(run.time < Duration::from_secs(2), "seed {seed}: {:?}, {text}", run.time);
