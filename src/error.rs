@@ -253,8 +253,8 @@ impl Error {
         Error::Group(ErrorGroup(Arc::new((primary, suppressed))))
     }
 
-    /// Joins errors: each once, whatever groups they are in; cancellations only when there is nothing
-    /// else.
+    /// Joins errors: each once, whatever groups they are in; cancellations only when there is
+    /// nothing else.
     pub(crate) fn join(errors: Vec<Error>) -> Option<Error> {
         let mut kept: Vec<Error> = Vec::new();
         let mut cancelled = false;

@@ -4,9 +4,9 @@
 //! [`run`] runs an ordinary program, whose actors are then tasks of this thread instead of
 //! processes: nurseries, portals, contexts, streams, scopes, timeouts and discovery are the same,
 //! and so is every byte that actors say to each other. Nothing waits: when no task can run, the
-//! clock jumps to the next timer. Which task runs next, how long bytes are under way and where reads
-//! are cut follows from the seed. The same seed is the same run; another seed is another order of
-//! things. [`search`] looks for a seed with which a program fails.
+//! clock jumps to the next timer. Which task runs next, how long bytes are under way and where
+//! reads are cut follows from the seed. The same seed is the same run; another seed is another
+//! order of things. [`search`] looks for a seed with which a program fails.
 //!
 //! ```
 //! #[tractor::rpc]
@@ -41,9 +41,10 @@
 //!
 //! # What is not simulated
 //! * Memory: actors of a run are in one process, and share its statics. A real child has its own.
-//! * Threads, files, sockets, `std::time` (and so deadlines that are an `Instant`: give timeouts) and
-//!   random numbers: they are the real ones, and a run that depends on them is another one each time. [`unblock`](crate::unblock) runs its work at once, on
-//!   the simulation's thread; a task that waits for another thread makes the run stuck.
+//! * Threads, files, sockets, random numbers and `std::time` (and so deadlines that are an
+//!   `Instant`: give timeouts): they are the real ones, and a run that depends on them is another
+//!   one each time. [`unblock`](crate::unblock) runs its work at once, on the simulation's thread;
+//!   a task that waits for another thread makes the run stuck.
 //! * A child's command line, environment, directory, stdin and captured output: `args`, `env`,
 //!   `cwd`, `stdin_inherit`, `stdout`, `stderr` and `loglevel` have no effect, and with `exe` its
 //!   spawn fails.
