@@ -301,3 +301,27 @@ fn what_is_killed_keeps_nobody_waiting() {
     }
     assert!(killed > seeds(150) / 5, "{killed} runs with a death");
 }
+
+/// A link that is cut is the end of who is below it, within one budget for all of them.
+#[test]
+fn what_is_cut_off_ends_within_a_budget() {
+    for seed in 0..seeds(150) {
+        let faults = Faults::none().cuts(2).within(MS * 200);
+        let run = sim::run(Config::new(seed).faults(faults), program);
+        let text = run.result.err().map(|error| told_once(seed, &error)).unwrap_or_default();
+        assert!(!text.contains(WRONG), "seed {seed}: {text}");
+        assert!(run.time < Duration::from_secs(4), "seed {seed}: {:?}, {text}", run.time);
+    }
+}
+
+/// A spawn that fails is an error at once, and nothing waits for what was never there.
+#[test]
+fn what_can_not_be_spawned_keeps_nobody_waiting() {
+    for seed in 0..seeds(150) {
+        let faults = Faults::none().failing_spawns(2).within(MS * 200);
+        let run = sim::run(Config::new(seed).faults(faults), program);
+        let text = run.result.err().map(|error| told_once(seed, &error)).unwrap_or_default();
+        assert!(text.is_empty() || text.contains("(simulated)"), "seed {seed}: {text}");
+        assert!(run.time < Duration::from_secs(2), "seed {seed}: {:?}, {text}", run.time);
+    }
+}
