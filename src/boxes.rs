@@ -11,6 +11,7 @@ use tractor_core::{ChildId, Chunk, DialogId, NurseryId};
 
 use crate::context::Record;
 use crate::error::{ActorFailed, Error, Result};
+use crate::host::Process;
 use crate::os;
 use crate::portal::Dialog;
 use crate::scope::CancelScope;
@@ -144,7 +145,7 @@ pub(crate) struct ChildBox {
     pub(crate) isolated: bool,
     /// It is not born with its link, but connects to us.
     pub(crate) connects_back: bool,
-    pub(crate) process: Option<Arc<os::Process>>,
+    pub(crate) process: Option<Arc<dyn Process>>,
     /// How to make it, until the driver did.
     pub(crate) plan: Option<os::ChildSpec>,
     /// The one task it was made for: kept here, so that dropping its handle does not cancel it.
@@ -166,7 +167,7 @@ pub(crate) struct ChildBox {
 /// main task. To be dropped outside of the lock.
 #[derive(Debug)]
 pub(crate) struct Remains {
-    _process: Option<Arc<os::Process>>,
+    _process: Option<Arc<dyn Process>>,
     _main: Option<Arc<Dialog>>,
 }
 
@@ -182,11 +183,11 @@ impl ChildBox {
         let process = &self.process;
         self.failure
             .get_or_insert_with(|| {
-                let tail = |read: fn(&os::Process) -> String| {
+                let tail = |read: fn(&dyn Process) -> String| {
                     process.as_deref().map_or_else(String::new, read)
                 };
                 let (stdout_tail, stderr_tail) =
-                    (tail(os::Process::stdout_tail), tail(os::Process::stderr_tail));
+                    (tail(|process| process.stdout_tail()), tail(|process| process.stderr_tail()));
                 ActorFailed::new(end, stdout_tail, stderr_tail)
             })
             .clone()

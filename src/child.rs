@@ -9,18 +9,18 @@ use tractor_core::msg::codec::RuntimeVars;
 use tractor_core::msg::{SpawnSpec, Token};
 use tractor_core::{Address, Config, Text};
 use tractor_executors::Executor;
-use tractor_transports::{Stream, uds};
+use tractor_transports::Stream;
 
 use crate::ambient;
-use crate::current::{self, Identity};
+use crate::current::Identity;
 use crate::discovery;
 use crate::driver::Driver;
 use crate::endpoint::Table;
 use crate::error::{Error, Result, to_wire};
+use crate::host::{Host, Link, System};
 use crate::init;
-use crate::log;
 use crate::os;
-use crate::root::{ParentLink, over, run_deferred, transports};
+use crate::root::{ParentLink, over, run_deferred};
 use crate::shared::{Parts, Settings, Shared, TreeInfo};
 use crate::wait::wait_shielded;
 
@@ -45,47 +45,77 @@ fn boot(link: os::ChildLink) -> Result<(Arc<Shared>, Driver)> {
         Error::config(format!("the parent's executor `{name}` is not compiled into this program"))
     })?;
     link.arm(os::OnParentDeath::Kill)?;
-    let mut config = Config::new(own_name());
-    config.uuid = Some(uuid_text(link.nonce));
-    config.pid = u64::from(std::process::id());
-    config.token = link.back.as_ref().map(|back| Token(back.token));
-    let transports = transports();
+    let argv0 = std::env::args_os().next().unwrap_or_default();
     let settings = Settings {
         mute_children: ambient::test_args().is_some(),
         child_args: ambient::test_args().unwrap_or_default(),
         ..Settings::default()
     };
-    let shared = Shared::new(Parts { config, executor, transports, scopes: None, settings });
-    current::register(&shared);
-    let mut driver = Driver::new(shared.clone());
-    let stream = take_link(&shared, link)?;
+    let born = Born {
+        argv0: &argv0.to_string_lossy(),
+        nonce: link.nonce,
+        back: link.back.as_ref(),
+        settings,
+    };
+    let (shared, mut driver) = born.actor(Arc::new(System), executor);
+    let stream = match &link.back {
+        // Bounded by the transport, and by the boot timeout of our parent.
+        Some(back) => init::block_on(shared.executor.as_ref(), connect_back(&shared, back))?,
+        None => Link::Fd(link.link).open(shared.executor.as_ref())?,
+    };
     ambient::check_link(stream.link())?;
-    let now = shared.now();
-    let conn = shared.lock().core.attach_parent(now);
-    driver.attach(conn, stream);
+    attach(&shared, &mut driver, stream);
     Ok((shared, driver))
 }
 
-/// The stream to our parent: what we were born with, or the connection back.
-fn take_link(shared: &Arc<Shared>, link: os::ChildLink) -> Result<Box<dyn Stream>> {
-    let Some(back) = link.back else {
-        return Ok(uds::from_fd(shared.executor.as_ref(), link.link, crate::LINK_SOCKETPAIR)?);
-    };
+/// What a child knows before its parent has told it anything.
+pub(crate) struct Born<'a> {
+    /// `_subactor[name@uuid8]`.
+    pub(crate) argv0: &'a str,
+    pub(crate) nonce: u128,
+    pub(crate) back: Option<&'a os::Back>,
+    pub(crate) settings: Settings,
+}
+
+impl Born<'_> {
+    /// The actor that it becomes, and its driver, which does not run yet.
+    pub(crate) fn actor(
+        self,
+        host: Arc<dyn Host>,
+        executor: Arc<dyn Executor>,
+    ) -> (Arc<Shared>, Driver) {
+        let mut config = Config::new(own_name(self.argv0));
+        config.uuid = Some(uuid_text(self.nonce));
+        config.pid = u64::from(host.pid());
+        config.token = self.back.map(|back| Token(back.token));
+        let settings = self.settings;
+        let shared = Shared::new(Parts { config, host, executor, scopes: None, settings });
+        shared.host.register(&shared);
+        let driver = Driver::new(shared.clone());
+        (shared, driver)
+    }
+}
+
+/// Gives the actor the link to its parent.
+pub(crate) fn attach(shared: &Arc<Shared>, driver: &mut Driver, stream: Box<dyn Stream>) {
+    let now = shared.now();
+    let conn = shared.lock().core.attach_parent(now);
+    driver.attach(conn, stream);
+}
+
+/// The stream to our parent, made by connecting to it.
+pub(crate) async fn connect_back(shared: &Arc<Shared>, back: &os::Back) -> Result<Box<dyn Stream>> {
     let no_way = |why: &dyn fmt::Display| {
         Error::config(format!("it can't connect back to its parent at {}: {why}", back.addr))
     };
     let addr: Address = back.addr.parse().map_err(|e| no_way(&e))?;
     let transport = shared.transports.iter().find(|t| t.serves(&addr));
     let transport = transport.ok_or_else(|| no_way(&"no transport serves it"))?;
-    // Bounded by the transport, and by the boot timeout of our parent.
-    let connecting = transport.connect(&shared.executor, &addr);
-    Ok(init::block_on(shared.executor.as_ref(), connecting)?)
+    Ok(transport.connect(&shared.executor, &addr).await?)
 }
 
 /// The name in `_subactor[name@uuid8]`, which our parent started us as.
-fn own_name() -> String {
-    let argv0 = std::env::args_os().next().unwrap_or_default();
-    let argv0 = argv0.to_string_lossy();
+pub(crate) fn own_name(argv0: &str) -> String {
     let inner = argv0.strip_prefix("_subactor[").and_then(|rest| rest.strip_suffix(']'));
     let name = inner.and_then(|inner| inner.rsplit_once('@')).map(|(name, _)| name);
     name.unwrap_or("actor").to_owned()
@@ -99,6 +129,11 @@ fn uuid_text(n: u128) -> String {
 fn serve(shared: &Arc<Shared>, driver: Driver) -> i32 {
     let executor: Arc<dyn Executor> = shared.executor.clone();
     executor.spawn(Box::pin(driver.run()));
+    init::block_on(executor.as_ref(), live(shared))
+}
+
+/// The child's life, beside its driver. Returns the exit code.
+pub(crate) async fn live(shared: &Arc<Shared>) -> i32 {
     let identity = Identity { actor: shared.clone(), task: "main".into(), dialog: None };
     let task = identity.scope(async {
         if let Some(spec) = spec(shared).await
@@ -108,14 +143,12 @@ fn serve(shared: &Arc<Shared>, driver: Driver) -> i32 {
         }
         EXIT_OK
     });
-    init::block_on(executor.as_ref(), async {
-        let code = task.await;
-        over(shared).await;
-        // What was handed over by frames that are gone: bounded by the teardown budget.
-        shared.scopes.idle().await;
-        run_deferred(std::mem::take(&mut shared.lock().deferred));
-        code
-    })
+    let code = task.await;
+    over(shared).await;
+    // What was handed over by frames that are gone: bounded by the teardown budget.
+    shared.scopes.idle().await;
+    run_deferred(std::mem::take(&mut shared.lock().deferred));
+    code
 }
 
 const EXIT_OK: i32 = 0;
@@ -140,7 +173,7 @@ async fn set_up(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<()> {
     let vars = RuntimeVars::decode(&spec.runtime_vars)
         .map_err(|e| Error::config(format!("the parent's runtime variables: {e}")))?;
     let level = vars.loglevel.as_ref().map(Text::as_str);
-    log::init_child(level);
+    shared.host.log_at(level);
     if let Some(budget) = vars.budget_ms {
         shared.scopes.raise_budget(Duration::from_millis(budget));
     }
@@ -179,7 +212,7 @@ pub(crate) fn own_address(registry: &[Address], name: &str, pid: u32) -> Option<
 
 /// Listens beside the registry's socket, or where the parent said.
 fn bind(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<Vec<Address>> {
-    let own = own_address(&spec.reg_addrs, shared.uid.name.as_str(), std::process::id());
+    let own = own_address(&spec.reg_addrs, shared.uid.name.as_str(), shared.host.pid());
     let own = own.map(|addr| vec![addr]);
     let wanted = spec.bind_addrs.clone().or(own).unwrap_or_default();
     wanted.iter().map(|addr| shared.listen(addr)).collect()

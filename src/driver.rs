@@ -5,7 +5,6 @@
 
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use tractor_executors::{Direction, Readiness, Timer};
 use tractor_transports::{Listener, Stream};
 
 use crate::current::Identity;
+use crate::host::{Link, Process};
 use crate::keys::KeyMap;
 use crate::log::{error, warning};
 use crate::os;
@@ -45,10 +45,10 @@ type Connecting = tractor_transports::BoxFuture<io::Result<Box<dyn Stream>>>;
 
 /// A process being watched.
 struct Watched {
-    process: Arc<os::Process>,
+    process: Arc<dyn Process>,
     exit: Box<dyn Readiness>,
-    /// Our end of the socketpair with a child that connects back: it dies with it, and with us.
-    _lifeline: Option<OwnedFd>,
+    /// Our end of the link of a child that connects back: it dies with it, and with us.
+    _lifeline: Option<Link>,
     /// The last signal that we sent it.
     sent: Option<os::Signal>,
 }
@@ -383,9 +383,8 @@ impl Driver {
             inner.children.get(&child).map(|c| c.name.clone()).unwrap_or_default()
         };
         let addr = crate::child::own_address(&tree.registry_addrs, &name, pid);
-        if let Some(path) = addr.and_then(|addr| addr.uds_path()) {
-            // Mostly it is not there: the child removed it, or never bound it.
-            let _ = std::fs::remove_file(path);
+        if let Some(addr) = addr {
+            self.shared.host.sweep(&addr);
         }
     }
 
@@ -452,6 +451,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.0.shared.lock().driver_done {
+            if self.0.shared.host.is_gone() {
+                return;
+            }
             error!("tractor::runtime", "the executor dropped the driver: its actor ends here");
             self.0.shared.give_up();
             self.tell_done();

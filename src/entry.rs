@@ -18,10 +18,7 @@ where
 {
     init::init();
     ambient::set_main();
-    let executor = init::executor(executor)
-        .unwrap_or_else(|| panic!("the executor `{executor}` needs the feature of that name"));
-    let scopes = scope::Root::new(executor.clone(), scope::DEFAULT_BUDGET);
-    let output = init::block_on(executor.as_ref(), scopes.run_all(body()));
+    let output = run(executor, body);
     if let Some(known) = own_result(&output) {
         return match known.and_then(Error::interrupted) {
             Some(signal) => exit_interrupted(known, signal),
@@ -35,6 +32,18 @@ where
         ExitCode::FAILURE => std::process::exit(128 + signal),
         code => std::process::exit(number(code)),
     }
+}
+
+/// Runs the body: in simulation, if that is there and asked for.
+fn run<F: Future>(executor: &'static str, body: impl FnOnce() -> F) -> F::Output {
+    #[cfg(feature = "sim")]
+    if let Some(config) = crate::sim::asked_for() {
+        return crate::sim::run_main(config, body);
+    }
+    let executor = init::executor(executor)
+        .unwrap_or_else(|| panic!("the executor `{executor}` needs the feature of that name"));
+    let scopes = scope::Root::new(executor.clone(), scope::DEFAULT_BUDGET);
+    init::block_on(executor.as_ref(), scopes.run_all(body()))
 }
 
 /// How a program ends, where its type can be known: with an error of ours, or none.

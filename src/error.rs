@@ -246,19 +246,22 @@ impl Error {
         }
     }
 
-    pub(crate) fn group(primary: Error, suppressed: Vec<Error>) -> Error {
+    fn group(primary: Error, suppressed: Vec<Error>) -> Error {
         if suppressed.is_empty() {
             return primary;
         }
         Error::Group(ErrorGroup(Arc::new((primary, suppressed))))
     }
 
-    /// Joins errors: each once, cancellations only when there is nothing else.
+    /// Joins errors: each once, whatever groups they are in; cancellations only when there is
+    /// nothing else.
     pub(crate) fn join(errors: Vec<Error>) -> Option<Error> {
         let mut kept: Vec<Error> = Vec::new();
-        let cancelled = errors.iter().any(|e| matches!(e, Error::Cancelled));
-        for error in errors.into_iter().filter(|e| !matches!(e, Error::Cancelled)) {
-            if !kept.iter().any(|known| known.is_same(&error)) {
+        let mut cancelled = false;
+        for error in errors.into_iter().flat_map(Error::members) {
+            if matches!(error, Error::Cancelled) {
+                cancelled = true;
+            } else if !kept.iter().any(|known| known.is_same(&error)) {
                 kept.push(error);
             }
         }
@@ -266,6 +269,14 @@ impl Error {
         match kept.next() {
             Some(primary) => Some(Error::group(primary, kept.collect())),
             None => cancelled.then_some(Error::Cancelled),
+        }
+    }
+
+    /// Those of a group of ours, at any depth; else itself.
+    fn members(self) -> Vec<Error> {
+        match self {
+            Error::Group(group) => group.errors().cloned().flat_map(Error::members).collect(),
+            error => vec![error],
         }
     }
 
@@ -283,7 +294,6 @@ impl Error {
         match (self, other) {
             (Error::ActorFailed(a), Error::ActorFailed(b)) => a.uid() == b.uid(),
             (Error::User(a), Error::User(b)) => Arc::ptr_eq(a, b),
-            (Error::Group(a), b) => a.errors().any(|e| e.is_same(b)),
             (Error::Interrupted { signal: a }, Error::Interrupted { signal: b }) => a == b,
             (Error::PeerLost { peer: a }, Error::PeerLost { peer: b }) => a == b,
             (Error::Violation(a), Error::Violation(b)) => a == b,
@@ -474,7 +484,7 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for BoxError {
         BoxError {
             error: error.into(),
             type_name: std::any::type_name::<E>(),
-            backtrace: Backtrace::capture(),
+            backtrace: crate::panics::backtrace(),
         }
     }
 }

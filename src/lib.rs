@@ -30,7 +30,7 @@
 //! | structure tasks inside an actor | [`scope`] |
 //! | know what failed | [`Error`] |
 //! | embed it in a program | [`init()`], [`open_root_actor`], [`RootConfig`] |
-//! | test a program of actors | [`test`](macro@test) |
+//! | test a program of actors | [`test`](macro@test); with the feature `sim` the module `sim` |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -50,6 +50,7 @@ pub mod endpoint;
 mod entry;
 pub mod error;
 mod generator;
+mod host;
 mod init;
 mod keys;
 mod log;
@@ -63,6 +64,9 @@ mod ready;
 mod root;
 pub mod scope;
 mod shared;
+#[cfg(feature = "sim")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
+pub mod sim;
 mod slab;
 mod stream;
 mod sync;

@@ -20,13 +20,22 @@ pub(crate) fn watch() {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             let at = info.location().map_or_else(String::new, ToString::to_string);
-            let backtrace = Backtrace::capture();
+            let backtrace = backtrace();
             let captured = backtrace.status() == BacktraceStatus::Captured;
             let backtrace = captured.then(|| Arc::from(backtrace.to_string()));
             SEEN.with(|seen| *seen.borrow_mut() = Some((at, backtrace)));
             before(info);
         }));
     });
+}
+
+/// Where the running code was called from, if that is asked for. Not in a simulation: it would lead
+/// to whoever runs that, and what travels in it is to be the same each time.
+pub(crate) fn backtrace() -> Backtrace {
+    match crate::host::is_simulated() {
+        true => Backtrace::disabled(),
+        false => Backtrace::capture(),
+    }
 }
 
 /// The report of a panic that was caught on this thread just now.

@@ -10,21 +10,18 @@ use std::time::Duration;
 
 use tractor_core::{Address, Config, EndReason, Uid};
 use tractor_executors::Executor;
-use tractor_transports::{Transport, tcp, uds};
 
 use crate::ambient;
 use crate::current::{self, Identity};
 use crate::driver::Driver;
 use crate::endpoint::{Exposed, Module, Table};
 use crate::error::{Error, Misuse, Result};
+use crate::host::{self, Home};
 use crate::os;
 use crate::portal::Portal;
 use crate::scope::{self, CancelScope, Ended};
 use crate::shared::{Parts, Settings, Shared, TreeInfo};
 use crate::wait::wait_shielded;
-
-/// The name of the registry's socket in the tree's directory.
-const REGISTRY_SOCKET: &str = "registry@1616";
 
 /// What a root actor is to be.
 #[derive(Clone)]
@@ -250,8 +247,8 @@ where
     }
     crate::panics::watch();
     let opened = config.opened.clone();
-    let (shared, driver, tree_dir) = boot(config)?;
-    current::register(&shared);
+    let (shared, driver, home) = boot(config)?;
+    shared.host.register(&shared);
     if let Some(opened) = opened {
         opened.lock().unwrap_or_else(PoisonError::into_inner).push(shared.clone());
     }
@@ -262,7 +259,7 @@ where
     });
     // After that: on a thread of its own it may hear a signal before we do anything else.
     shared.executor.spawn(Box::pin(driver.run()));
-    let owner = Owner { shared: shared.clone(), _tree_dir: tree_dir };
+    let owner = Owner { shared: shared.clone(), _home: home };
     let identity = Identity { actor: shared.clone(), task: "main".into(), dialog: None };
     let actor = Actor { shared: shared.clone() };
     let task = async { body(actor).await };
@@ -277,11 +274,12 @@ where
 }
 
 /// Makes the root's parts: core, directory, registry, signals. Nothing is spawned yet.
-fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, os::TreeDir)> {
-    let executor = config.executor.clone().map_or_else(crate::init::default_executor, Ok)?;
-    let tree_dir = os::TreeDir::create(config.runtime_dir.as_deref())?;
+fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, Home)> {
+    let host = host::here();
+    let executor = host.executor(config.executor.clone())?;
+    let home = host.home(config.runtime_dir.as_deref())?;
     let mut core = Config::new(config.name.clone());
-    core.pid = u64::from(std::process::id());
+    core.pid = u64::from(host.pid());
     core.is_registrar = true;
     if let Some(budget) = config.teardown {
         core.teardown_budget = budget;
@@ -293,16 +291,17 @@ fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, os::TreeDir)> {
         child_args: config.child_args.clone(),
         mute_children: config.mute_children,
     };
-    let transports = transports();
     crate::error::check_registered()?;
     let table = Table::build(config.modules.iter().map(Module::name), &config.exposed)?;
     let scopes = scope::current_root();
-    let shared = Shared::new(Parts { config: core, executor, transports, scopes, settings });
+    let shared = Shared::new(Parts { config: core, host, executor, scopes, settings });
     shared.use_table(table);
     let mut driver = Driver::new(shared.clone());
-    let addrs = listen(&shared, &config, &tree_dir)?;
-    if config.signals.unwrap_or_else(ambient::signals) {
-        driver.watch_signals(os::RootSignals::install()?)?;
+    let addrs = listen(&shared, &config, &home)?;
+    if config.signals.unwrap_or_else(ambient::signals)
+        && let Some(signals) = shared.host.signals()?
+    {
+        driver.watch_signals(signals)?;
     }
     let info = TreeInfo {
         registry_addrs: addrs.clone(),
@@ -312,23 +311,13 @@ fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, os::TreeDir)> {
     shared.tree.get_or_init(|| info);
     shared.own_addrs.get_or_init(|| addrs.clone());
     shared.command(|inner, now| inner.core.booted(now, addrs))?;
-    Ok((shared, driver, tree_dir))
-}
-
-/// What actors talk over.
-pub(crate) fn transports() -> Vec<Arc<dyn Transport>> {
-    vec![Arc::new(uds::Uds::new()), Arc::new(tcp::Tcp::new())]
+    Ok((shared, driver, home))
 }
 
 /// Binds the registry's addresses.
-fn listen(
-    shared: &Arc<Shared>,
-    config: &RootConfig,
-    tree_dir: &os::TreeDir,
-) -> Result<Vec<Address>> {
-    let (dir, file) = tree_dir.socket_path(REGISTRY_SOCKET);
+fn listen(shared: &Arc<Shared>, config: &RootConfig, home: &Home) -> Result<Vec<Address>> {
     let wanted = match config.registry_addrs.is_empty() {
-        true => vec![Address::Uds { dir, file }],
+        true => vec![home.registry.clone()],
         false => config.registry_addrs.clone(),
     };
     let mut bound = Vec::new();
@@ -341,7 +330,7 @@ fn listen(
 /// The root's life. Dropped before its end, the runtime ends the tree in the background.
 struct Owner {
     shared: Arc<Shared>,
-    _tree_dir: os::TreeDir,
+    _home: Home,
 }
 
 impl Drop for Owner {

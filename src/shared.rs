@@ -20,8 +20,8 @@ use tractor_transports::{Stream, Transport};
 use crate::boxes::{ChildBox, Mailbox, NurseryBox, Remains};
 use crate::endpoint::Table;
 use crate::error::Result;
+use crate::host::{Host, Spawned};
 use crate::keys::KeyMap;
-use crate::os;
 use crate::ready::Ready;
 use crate::root::ParentLink;
 use crate::scope::{self, CancelScope};
@@ -31,8 +31,8 @@ use crate::wakers::Wakers;
 mod events;
 mod flush;
 
-/// What the spawner thread reports back.
-pub(crate) type SpawnReport = (ChildId, ConnId, std::io::Result<os::Spawned>);
+/// What the host reports back of a spawn.
+pub(crate) type SpawnReport = (ChildId, ConnId, std::io::Result<Spawned>);
 
 /// A connection's transport, and what the driver has to know of it.
 #[derive(Debug)]
@@ -101,6 +101,8 @@ pub(crate) struct Inner {
 /// One actor of this process.
 pub(crate) struct Shared {
     inner: Mutex<Inner>,
+    /// The process that it is.
+    pub(crate) host: Arc<dyn Host>,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) transports: Vec<Arc<dyn Transport>>,
     pub(crate) scopes: Arc<scope::Root>,
@@ -188,8 +190,8 @@ impl After {
 /// The parts of a new actor.
 pub(crate) struct Parts {
     pub(crate) config: tractor_core::Config,
+    pub(crate) host: Arc<dyn Host>,
     pub(crate) executor: Arc<dyn Executor>,
-    pub(crate) transports: Vec<Arc<dyn Transport>>,
     /// The tree of scopes that it runs in, when there is one already.
     pub(crate) scopes: Option<Arc<scope::Root>>,
     pub(crate) settings: Settings,
@@ -197,13 +199,13 @@ pub(crate) struct Parts {
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Arc<Shared> {
-        let Parts { config, executor, transports, scopes, settings } = parts;
+        let Parts { config, host, executor, scopes, settings } = parts;
         let now = Instant::from_epoch(executor.now());
         let budget = config.teardown_budget;
         let own = || scope::Root::new(executor.clone(), budget);
         let scopes = scopes.unwrap_or_else(own);
         scopes.raise_budget(budget);
-        let core = Actor::new(config, seed(), now);
+        let core = Actor::new(config, host.seed(), now);
         let uid = core.uid().clone();
         let inner = Inner {
             core,
@@ -237,7 +239,8 @@ impl Shared {
             scopes,
             cache: Arc::default(),
             executor,
-            transports,
+            transports: host.transports(),
+            host,
             ready: Ready::new(),
             uid,
             settings,
@@ -468,16 +471,4 @@ impl Inner {
     pub(crate) fn outcome(&self, dialog: DialogId) -> Option<Result<bytes::Bytes>> {
         self.mailboxes.get(&dialog).and_then(|m| m.outcome.clone())
     }
-}
-
-/// The seed of an actor: from the process's own random state, which is enough for names that must
-/// not collide. Nothing secret is made of it.
-fn seed() -> [u8; 32] {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    let mut seed = [0; 32];
-    for chunk in seed.chunks_exact_mut(8) {
-        let word = RandomState::new().build_hasher().finish();
-        chunk.copy_from_slice(&word.to_le_bytes());
-    }
-    seed
 }

@@ -72,6 +72,7 @@ impl<R: Runner> Drive<R> {
         })
     }
 
+    #[cfg(feature = "smol")]
     pub(crate) fn runner(&self) -> &R {
         &self.runner
     }

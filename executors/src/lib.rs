@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | `smol` | `smol` (default) | the tasks of `async-executor`, as in `smol`, and a reactor on `mio` |
 //! | `tokio` | `tokio` | a tokio runtime, of its own or the program's, of either flavour |
+//! | `sim` | `sim` | one thread with virtual time and a seeded scheduler, for simulations |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -24,6 +25,9 @@ use std::time::Duration;
 
 #[cfg(any(feature = "smol", feature = "tokio"))]
 mod drive;
+#[cfg(feature = "sim")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
+pub mod sim;
 #[cfg(feature = "smol")]
 #[cfg_attr(docsrs, doc(cfg(feature = "smol")))]
 pub mod smol;

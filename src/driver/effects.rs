@@ -9,13 +9,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tractor_core::msg::FuncType;
 use tractor_core::{ChildId, ConnId, DialogId, Effect, Input, Payload, Signal, Text};
-use tractor_transports::uds;
 
 use super::{Driver, Watched};
 use crate::context::{self, RawContext, Record, task_ended};
 use crate::current::{Identity, TaskName};
 use crate::endpoint::{Invoke, LookupError, TaskError, TaskFuture};
 use crate::error::{Error, to_wire};
+use crate::host::Spawned;
 use crate::log::{debug, error, warning};
 use crate::os;
 use crate::ready::Source;
@@ -100,10 +100,10 @@ impl Driver {
             shared.ready.wake_driver();
         };
         self.spawning += 1;
-        os::spawn(plan, Box::new(done));
+        self.shared.host.spawn(plan, Box::new(done));
     }
 
-    /// Takes in what the spawner thread made.
+    /// Takes in what the host made.
     fn attach_spawned(&mut self, reports: Vec<SpawnReport>) {
         for (child, conn, result) in reports {
             self.spawning -= 1;
@@ -115,9 +115,9 @@ impl Driver {
     }
 
     fn attach_child(&mut self, (child, conn, result): SpawnReport) -> std::io::Result<()> {
-        let os::Spawned { pid, link, process } = result?;
+        let Spawned { pid, link, process } = result?;
         let executor = self.shared.executor.clone();
-        let exit = executor.watch(process.exit_fd())?;
+        let exit = process.watch(executor.as_ref())?;
         debug!("tractor::runtime", "child {child} is process {pid}");
         let (is_known, connects_back) = {
             let mut inner = self.shared.lock();
@@ -132,7 +132,7 @@ impl Driver {
         if connects_back {
             lifeline = Some(link);
         } else {
-            let stream = uds::from_fd(executor.as_ref(), link, crate::LINK_SOCKETPAIR)?;
+            let stream = link.open(executor.as_ref())?;
             match is_known {
                 true => self.attach(conn, stream),
                 // The child was given up on meanwhile: nobody would ever close the link.

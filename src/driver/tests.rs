@@ -62,9 +62,9 @@ impl Stream for Interleaved {
 fn connected() -> (Arc<Shared>, Arc<Mutex<Driver>>, ConnId) {
     let shared = Shared::new(Parts {
         config: Config::new("root"),
+        host: Arc::new(crate::host::System),
         executor: Arc::new(tractor_executors::smol::Smol::new()),
         scopes: None,
-        transports: Vec::new(),
         settings: crate::shared::Settings::default(),
     });
     let driver = Arc::new(Mutex::new(Driver::new(shared.clone())));

@@ -16,7 +16,7 @@ use tractor_core::{Call, ChildId, ConnId, Text};
 use super::{ActorNursery, RunHandle};
 use crate::boxes::ChildBox;
 use crate::endpoint::{Module, Named, Rpc};
-use crate::error::{Error, Misuse, Result};
+use crate::error::{Error, Result};
 use crate::os;
 use crate::payload;
 use crate::portal::Portal;
@@ -206,10 +206,8 @@ impl ActorBuilder {
     /// Spawns the child and waits until it is ready, which it says on its link.
     async fn ready(self) -> Result<(Starting, ConnId)> {
         scope::check()?;
-        if !crate::init::is_initialised() {
-            return Err(Error::Misuse(Misuse::NotInitialised));
-        }
         let shared = self.nursery.shared.clone();
+        shared.host.check_spawn()?;
         let starting = self.spawn()?;
         let child = starting.child;
         let conn = wait(&shared, |inner, waker| {
@@ -341,7 +339,7 @@ fn back(shared: &Shared) -> Result<Option<os::Back>> {
     }
     let addr = shared.own_addrs.get().and_then(|addrs| addrs.first());
     let addr = addr.ok_or_else(|| Error::config("this actor has no address to connect back to"))?;
-    Ok(Some(os::Back { token: os::secret()?, addr: addr.to_string() }))
+    Ok(Some(os::Back { token: shared.host.secret()?, addr: addr.to_string() }))
 }
 
 /// A child that ended before it was ready: it failed, or its nursery was cancelled meanwhile.

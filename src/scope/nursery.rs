@@ -63,9 +63,8 @@ where
         }
         errors
     };
-    let mut errors = errors.into_iter();
-    match (errors.next(), value) {
-        (Some(primary), _) => Err(Error::group(primary, errors.collect())),
+    match (Error::join(errors), value) {
+        (Some(error), _) => Err(error),
         (None, Some(value)) => Ok(value),
         (None, None) => Err(Error::Cancelled),
     }

@@ -377,6 +377,7 @@ async fn notices(ctx: Context<(), u64, u64>) -> Result<()> {
     ctx.started(()).await?;
     let (mut tx, rx) = ctx.open_stream().await?.split();
     assert!(!tx.is_closed() && !rx.is_closed());
+    marks::set("open");
     rx.closed().await?;
     assert!(rx.is_closed() && !tx.is_closed(), "only what the caller sends has ended");
     tx.stop();
@@ -394,6 +395,7 @@ async fn halves_tell_when_they_are_closed() -> Result<()> {
         let block = child.open_context(notices {}, async |ctx, ()| {
             let mut stream = ctx.open_stream().await?;
             assert!(!stream.is_closed());
+            there.run(happened { mark: "open".into() }).await?;
             stream.stop();
             there.run(happened { mark: "closed".into() }).await?;
             let (tx, rx) = stream.split();

@@ -4,7 +4,8 @@ use std::fmt;
 use std::future::pending;
 
 use futures_lite::FutureExt as _;
-use tractor::{Error, Result, current_actor, find_actor, module, open_nursery};
+use tractor::context::ParentContext;
+use tractor::{Error, Result, current_actor, find_actor, module, open_nursery, scope};
 
 use crate::idle;
 
@@ -104,4 +105,27 @@ async fn lost_peer_is_reported_once() -> Result<()> {
         an.cancel().await
     })
     .await
+}
+
+/// A death that several tasks see is one piece of news, in however many groups they are.
+#[tractor::test(matrix, timeout = 10)]
+async fn death_that_several_tasks_see_is_reported_once() -> Result<()> {
+    let seen = open_nursery(async |an| {
+        let child = an.start_actor("child").enable_of::<idle>().enable(module!()).await?;
+        let watch = async |ctx: ParentContext<idle>, ()| ctx.wait_for_result().await;
+        scope::open_nursery(async |tn| {
+            for _ in 0..2 {
+                tn.start_soon(child.open_context(idle {}, watch));
+            }
+            let inner = scope::open_nursery(async |tn| {
+                tn.start_soon(child.open_context(idle {}, watch));
+                child.run(exit {}).await
+            });
+            inner.await
+        })
+        .await
+    });
+    let error = seen.await.expect_err("the child has exited");
+    assert_eq!(error.leaves().len(), 1, "{error:?}");
+    Ok(())
 }

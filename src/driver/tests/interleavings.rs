@@ -184,9 +184,9 @@ fn try_send(shared: &Shared, dialog: DialogId, item: &[u8], cx: &Context<'_>) ->
 fn conversation(capacity: usize, chunk_max: usize) {
     let shared = Shared::new(Parts {
         config: Config::new("root"),
+        host: Arc::new(crate::host::System),
         executor: Arc::new(Threads::default()),
         scopes: None,
-        transports: Vec::new(),
         settings: Settings::default(),
     });
     let mut driver = Driver::new(shared.clone());

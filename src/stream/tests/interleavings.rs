@@ -31,9 +31,9 @@ impl Source {
     fn new(capacity: usize) -> (Source, Reader) {
         let shared = Shared::new(Parts {
             config: Config::new("root"),
+            host: Arc::new(crate::host::System),
             executor: Arc::new(Threads::default()),
             scopes: None,
-            transports: Vec::new(),
             settings: Settings::default(),
         });
         let dialog = DialogId::from_u64(1);
