@@ -216,7 +216,11 @@ impl ActorBuilder {
                 return Poll::Ready(Err(Error::Cancelled));
             };
             match conn.filter(|_| child.ready) {
-                Some(conn) => return Poll::Ready(Ok(conn)),
+                Some(conn) => {
+                    // From here on its failure is not told as that of its start.
+                    child.starting = false;
+                    return Poll::Ready(Ok(conn));
+                }
                 None if child.ended => return Poll::Ready(Err(ended_early(child))),
                 None => {}
             }

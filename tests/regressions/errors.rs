@@ -129,3 +129,24 @@ async fn death_that_several_tasks_see_is_reported_once() -> Result<()> {
     assert_eq!(error.leaves().len(), 1, "{error:?}");
     Ok(())
 }
+
+#[tractor::rpc]
+async fn exit_at_once() -> () {
+    std::process::exit(3)
+}
+
+/// With threads, the child may be gone before the call that started it has returned.
+#[tractor::test(matrix)]
+async fn isolated_child_that_is_gone_at_once_is_reported() -> Result<()> {
+    open_nursery(async |an| {
+        for _ in 0..30 {
+            let run = an.start_actor("hasty").isolated().run(exit_at_once {}).await?;
+            assert!(matches!(run.result().await, Err(Error::ActorFailed(_))));
+            let told = scope::move_on_after(std::time::Duration::from_secs(5), an.next_failure());
+            let failure = told.await.expect("told in time")?;
+            assert_eq!(failure.status(), Some(tractor::error::ExitStatus::Code(3)));
+        }
+        Ok(())
+    })
+    .await
+}
