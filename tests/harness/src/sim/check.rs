@@ -78,12 +78,12 @@ impl Checks {
         }
     }
 
-    /// Checks what a core has decided against what it had before.
-    pub fn output(&mut self, host: &Host, output: &Output) {
+    /// Checks what a core has decided against what it had before. `hangs`: somebody may be slow.
+    pub fn output(&mut self, host: &Host, output: &Output, hangs: bool) {
         match output {
             Output::Event(Event::Dialog(id, event)) => self.dialog(host, *id, event),
             Output::Event(Event::Nursery(id, event)) => self.nursery(host, *id, event),
-            Output::Event(event) => self.life(host, event),
+            Output::Event(event) => self.life(host, event, hangs),
             Output::Effect(Effect::StartTask { func, .. }) => {
                 let ending = self.closing.contains_key(&host.name);
                 self.must("nothing new at the end", !ending, || format!("{}: {func}", host.name));
@@ -122,7 +122,7 @@ impl Checks {
         }
     }
 
-    fn life(&mut self, host: &Host, event: &Event) {
+    fn life(&mut self, host: &Host, event: &Event, hangs: bool) {
         let name = || host.name.clone();
         match event {
             Event::Opened { conn, .. } => {
@@ -133,7 +133,7 @@ impl Checks {
             Event::Closed { conn, why } => {
                 let fresh = self.closed.insert((name(), *conn));
                 self.must("one end", fresh, || format!("{}: {event:?}", host.name));
-                self.closed_by(host, *conn, why);
+                self.closed_by(host, *conn, why, hangs);
             }
             Event::Closing { budget, why } => {
                 let now = host.actor.as_ref().map_or(Instant::default(), |actor| actor.now());
@@ -150,12 +150,12 @@ impl Checks {
     }
 
     /// Bytes that were cut, or a process too slow for its limits, are the world's fault.
-    fn closed_by(&mut self, host: &Host, conn: ConnId, why: &CloseReason) {
+    fn closed_by(&mut self, host: &Host, conn: ConnId, why: &CloseReason, hangs: bool) {
         let CloseReason::Violation(violation) = why else { return };
         let text = violation.to_string();
         let excused = match violation {
             Violation::CutFrame => host.cut.contains(&conn),
-            Violation::HandshakeTimeout | Violation::NotReading => host.hurt,
+            Violation::HandshakeTimeout | Violation::NotReading => hangs,
             // It was given up on while it was on its way.
             Violation::WrongToken => true,
             _ => false,

@@ -362,7 +362,8 @@ impl Kernel {
     pub(super) fn settle(&mut self, host: HostId) {
         while let Some(output) = self.hosts[host].actor.as_mut().and_then(Actor::poll_output) {
             self.trace.output(self.now, host, &output);
-            self.checks.output(&self.hosts[host], &output);
+            let hangs = self.something_hangs();
+            self.checks.output(&self.hosts[host], &output, hangs);
             if let tractor_core::Output::Event(Event::Ended { forced: true }) = output {
                 self.forced(host);
             }
@@ -427,6 +428,7 @@ impl Kernel {
             },
             Effect::Abort { conn } => {
                 if let Some(&end) = self.hosts[host].conns.get(&conn) {
+                    self.may_cut(end ^ 1);
                     self.shut(end);
                 }
             }
