@@ -324,9 +324,7 @@ async fn block(cx: &Cx, dialog: DialogId, plan: &Plan) -> Result<(Outcome, bool)
         }
     }
     if let Some(stream) = plan.stream
-        && cx
-            .command(|actor, now| actor.open_stream(now, dialog, OverrunPolicy::Backpressure))
-            .is_ok()
+        && open_stream(cx, dialog, stream)
     {
         let enough = flow(cx, dialog, stream, Side::Caller, plan.func).await?;
         if enough {
@@ -341,6 +339,15 @@ async fn block(cx: &Cx, dialog: DialogId, plan: &Plan) -> Result<(Outcome, bool)
 }
 
 // Streams.
+
+/// Opens this side; false when it can't be.
+fn open_stream(cx: &Cx, dialog: DialogId, stream: StreamPlan) -> bool {
+    let policy = match stream.strict {
+        true => OverrunPolicy::Error,
+        false => OverrunPolicy::Backpressure,
+    };
+    cx.command(|actor, now| actor.open_stream(now, dialog, policy)).is_ok()
+}
 
 /// Sends and receives at once. Whether the reader has had enough.
 async fn flow(
@@ -505,9 +512,7 @@ pub async fn serve(cx: Cx, dialog: DialogId, plan: Plan) {
 async fn work(cx: &Cx, dialog: DialogId, plan: &Plan) -> Done {
     let mut result = Ok(());
     if let Some(stream) = plan.stream
-        && cx
-            .command(|actor, now| actor.open_stream(now, dialog, OverrunPolicy::Backpressure))
-            .is_ok()
+        && open_stream(cx, dialog, stream)
     {
         result = flow(cx, dialog, stream, Side::Callee, plan.func).await.map(drop);
     }
