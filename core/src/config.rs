@@ -62,6 +62,7 @@ pub struct Config {
     /// `unread_bytes_max` unread. Over it: the connection ends.
     pub answers_bytes_max: usize,
     /// Bytes that may wait for a peer in all. Over it: its `Start` is answered with `Error`.
+    /// Arguments of calls that wait until this actor is ready may be as many.
     pub backlog_bytes_max: usize,
     /// Credit of one direction of a stream once its receiver opened it: items...
     pub window_items: u32,

@@ -366,7 +366,9 @@ impl Actor {
             Some(("RuntimeError", "too many dialogs on this connection"))
         } else if channel.outbox.len() > self.config.backlog_bytes_max {
             Some(("RuntimeError", "too many answers on this connection were not read"))
-        } else if self.queued.len() >= self.config.queued_starts_max {
+        } else if self.queued.len() >= self.config.queued_starts_max
+            || self.queued_bytes() + start.kwargs.len() > self.config.backlog_bytes_max
+        {
             Some(("RuntimeError", "too many calls before this actor is ready"))
         } else {
             None
@@ -381,6 +383,11 @@ impl Actor {
             _ => self.run_task(id, start),
         }
         Ok(())
+    }
+
+    /// The arguments of the calls that wait until we are ready.
+    fn queued_bytes(&self) -> usize {
+        self.queued.iter().map(|(_, start)| start.kwargs.len()).sum()
     }
 
     fn open_task(&mut self, conn: ConnId, cid: &Cid) -> DialogId {

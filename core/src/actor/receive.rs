@@ -14,6 +14,10 @@ use crate::msg::{AckOutcome, FuncType, Msg, RemoteError};
 use crate::output::{Chunk, DialogEvent, Event, Outcome, item_cost};
 use crate::supervise::table::Fact;
 
+/// Where the reader lags, what is shorter than this is copied out of the buffer that it came in:
+/// else it would keep all of that, while it is counted for itself alone.
+const PINS_LEN_MIN: usize = 16 << 10;
+
 impl Actor {
     pub(super) fn on_received(&mut self, conn: ConnId, len: usize) {
         let Some(channel) = self.channels.get_mut(conn) else { return };
@@ -221,11 +225,14 @@ impl Actor {
         self.tell(id, DialogEvent::Accepted);
     }
 
-    fn on_items(&mut self, id: DialogId, chunk: Chunk) {
+    fn on_items(&mut self, id: DialogId, mut chunk: Chunk) {
         let Some(dialog) = self.dialogs.get_mut(id) else { return };
         let (count, len) = (chunk.count, chunk.plds.len());
         if count == 0 || dialog.audience == Audience::Nobody {
             return;
+        }
+        if dialog.rx.lags() && len < PINS_LEN_MIN {
+            chunk.plds = Bytes::copy_from_slice(&chunk.plds);
         }
         let arrival = dialog.rx.arrive(count, len, &self.config);
         let credit = dialog.rx.arrived(count, len);

@@ -154,6 +154,9 @@ fn signed(n: u64) -> i64 {
 const EARLY_ITEMS: u32 = 64;
 const EARLY_BYTES: u64 = 64 << 10;
 
+/// A reader that has more than this to read lags.
+const LAG_ITEMS: u32 = 16;
+
 impl Rx {
     pub(crate) fn new(features: Features) -> Rx {
         Rx {
@@ -276,6 +279,11 @@ impl Rx {
             // It was given back on arrival.
             OverrunPolicy::Error | OverrunPolicy::DropOldest(_) => None,
         }
+    }
+
+    /// Whether the application is behind with reading.
+    pub(crate) fn lags(&self) -> bool {
+        self.unread_items > LAG_ITEMS
     }
 
     /// Items that the application was given, and has not reported as read.

@@ -33,6 +33,8 @@ mod bombs;
 mod crowds;
 #[path = "limits/deaf.rs"]
 mod deaf;
+#[path = "limits/pins.rs"]
+mod pins;
 #[path = "limits/siege.rs"]
 mod siege;
 #[path = "limits/storms.rs"]
