@@ -67,7 +67,7 @@ fn parse(text: &str) -> Vec<Planted> {
         .collect()
 }
 
-/// What git knows of, as it is in the work tree now. Files that are the same are left alone, so that
+/// What git knows of, as it is in the work tree. Files that are the same are left alone, so that
 /// only what changes is compiled anew.
 fn copy_tracked(root: &Path, copy: &Path) -> io::Result<()> {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
