@@ -135,8 +135,8 @@ impl Reactor {
         let source = Arc::new(Source { fd, token, read, write });
         // Under the lock: news of it must find it.
         let mut sources = lock(&self.sources);
-        let mut fd = SourceFd(&source.fd.as_raw_fd());
-        self.registry.register(&mut fd, token, Interest::READABLE)?;
+        let interest = Interest::READABLE;
+        self.registry.register(&mut SourceFd(&source.fd.as_raw_fd()), token, interest)?;
         sources.insert(token, Arc::clone(&source));
         drop(sources);
         Ok(Watched { source, reactor: Arc::clone(self) })

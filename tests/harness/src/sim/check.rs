@@ -12,6 +12,7 @@ use tractor_core::error::Violation;
 use tractor_core::msg::RemoteError;
 
 use super::kernel::{Host, HostId, Kernel, Process};
+use super::mail::DialogMail;
 
 /// The number of an error that a program raised.
 pub type ErrorId = u32;
@@ -60,6 +61,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("nothing new at the end", "an actor that is to end starts no task"),
     ("credit", "no more items wait to be read than there was credit for"),
     ("no ghosts", "the registry does not tell of an actor that is gone for long"),
+    ("nobody works for the gone", "a task whose outcome is known before it ends is told to end"),
     ("no stall", "where nothing hangs, no sender waits for room for long"),
     ("no livelock", "the world comes to rest after a bounded number of events"),
 ];
@@ -242,6 +244,11 @@ impl Kernel {
         let holds = stalled.is_empty() || self.something_hangs();
         let text = format!("{stalled:?}");
         self.checks.must("no stall", holds, || text);
+        for host in &self.hosts {
+            let vain = |mail: &DialogMail| mail.callee && mail.done.is_some() && !mail.cancelled;
+            let works = host.mail.dialogs.values().any(vain);
+            self.checks.must("nobody works for the gone", !works, || host.name.clone());
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct DialogMail {
     pub stopped: bool,
     /// A send may be tried again.
     pub writable: bool,
+    /// It is the side of who does the work.
+    pub callee: bool,
     /// The task is to end (at the callee).
     pub cancelled: bool,
     /// How it ended.
@@ -61,6 +63,7 @@ impl Mail {
     /// A task is to be run.
     pub fn start(&mut self, dialog: DialogId, func: &str) {
         self.starts.push((dialog, func.into()));
+        self.dialogs.entry(dialog).or_default().callee = true;
     }
 
     /// A task is to end.

@@ -33,8 +33,9 @@ pub struct StreamPlan {
     pub len: usize,
     /// How long each reader takes for an item, ms.
     pub read_ms: u64,
-    /// Its readers want no more than a few items that wait: else it fails.
-    pub strict: bool,
+    /// Whether each side, the caller's first, wants no more than a few items that wait: else the
+    /// context fails.
+    pub strict: [bool; 2],
     /// The caller stops reading after so many, and ends its block.
     pub enough: Option<u32>,
 }
@@ -241,7 +242,12 @@ impl Drawing<'_> {
             up: count(self.source),
             len: [0, 8, 60, 2000, 30_000][self.source.below(5)],
             read_ms: if self.source.once_in(4) { 2 } else { 0 },
-            strict: self.source.once_in(6),
+            strict: match self.source.below(12) {
+                0 => [true, true],
+                1 => [true, false],
+                2 | 3 => [false, true],
+                _ => [false, false],
+            },
             enough: self.source.once_in(6).then(|| self.source.below(6) as u32),
         }
     }

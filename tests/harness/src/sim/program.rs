@@ -324,7 +324,7 @@ async fn block(cx: &Cx, dialog: DialogId, plan: &Plan) -> Result<(Outcome, bool)
         }
     }
     if let Some(stream) = plan.stream
-        && open_stream(cx, dialog, stream)
+        && open_stream(cx, dialog, stream, Side::Caller)
     {
         let enough = flow(cx, dialog, stream, Side::Caller, plan.func).await?;
         if enough {
@@ -341,8 +341,8 @@ async fn block(cx: &Cx, dialog: DialogId, plan: &Plan) -> Result<(Outcome, bool)
 // Streams.
 
 /// Opens this side; false when it can't be.
-fn open_stream(cx: &Cx, dialog: DialogId, stream: StreamPlan) -> bool {
-    let policy = match stream.strict {
+fn open_stream(cx: &Cx, dialog: DialogId, stream: StreamPlan, side: Side) -> bool {
+    let policy = match stream.strict[side as usize] {
         true => OverrunPolicy::Error,
         false => OverrunPolicy::Backpressure,
     };
@@ -512,7 +512,7 @@ pub async fn serve(cx: Cx, dialog: DialogId, plan: Plan) {
 async fn work(cx: &Cx, dialog: DialogId, plan: &Plan) -> Done {
     let mut result = Ok(());
     if let Some(stream) = plan.stream
-        && open_stream(cx, dialog, stream)
+        && open_stream(cx, dialog, stream, Side::Callee)
     {
         result = flow(cx, dialog, stream, Side::Callee, plan.func).await.map(drop);
     }
