@@ -418,7 +418,9 @@ impl Listener for Bound {
         match state.waiting.pop_front() {
             Some(stream) => Poll::Ready(Ok(stream)),
             None => {
-                state.acceptor = Some(cx.waker().clone());
+                // Dropping a waker may drop a task, which may look in here.
+                let replaced = state.acceptor.replace(cx.waker().clone());
+                drop((state, replaced));
                 Poll::Pending
             }
         }

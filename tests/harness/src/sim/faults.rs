@@ -138,7 +138,6 @@ impl Kernel {
 
     /// All programs that still run are interrupted.
     pub fn end_all(&mut self) {
-        self.ending = true;
         self.check_stalls();
         for host in 0..self.hosts.len() {
             if self.hosts[host].parent.is_none() {

@@ -178,8 +178,6 @@ pub struct Kernel {
     pub ways: Vec<Vec<HostId>>,
     /// Actors by the number of their name, the newest last.
     pub named: BTreeMap<usize, Vec<HostId>>,
-    /// Everything was told to end.
-    pub ending: bool,
 }
 
 impl Kernel {
@@ -202,7 +200,6 @@ impl Kernel {
             ready: Vec::new(),
             ways: Vec::new(),
             named: BTreeMap::new(),
-            ending: false,
         }
     }
 
