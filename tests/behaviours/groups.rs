@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tractor::scope::{self, finally, sleep};
@@ -42,15 +41,13 @@ fn numbers(error: &Error) -> BTreeSet<u32> {
     set
 }
 
-/// Fails a moment later, also when it is cancelled meanwhile.
+/// Fails when it is told to, and when it is cancelled before.
 #[tractor::context]
 async fn fail_in_any_case(ctx: Context<(), (), ()>, number: u32) -> Result<()> {
-    let shielded = async move {
-        ctx.started(()).await?;
-        sleep(Duration::from_millis(20)).await
-    };
-    scope::shield(shielded).await?;
-    Err(Failed { number }).raise()
+    ctx.started(()).await?;
+    let mut stream = ctx.open_stream().await?;
+    let told = async { stream.next().await.map(drop) };
+    finally(told, async move { Err(Failed { number }).raise() }).await
 }
 
 /// A child that makes no backtraces: they take longer than all the rest.
@@ -58,15 +55,20 @@ fn plain(an: &ActorNursery, name: String) -> ActorBuilder {
     an.start_actor(name).enable(module!()).env_remove("RUST_BACKTRACE")
 }
 
-/// Runs so many of them at once, in these actors.
+/// Runs so many of them at once, in these actors, and tells one of them to fail.
 async fn fail_in(actors: &[Portal], tasks: std::ops::Range<u32>) -> Result<()> {
     scope::open_nursery(async |tn| {
+        let mut streams = Vec::new();
         for (number, actor) in tasks.zip(actors.iter().cycle()) {
-            let block =
-                actor.open_context(fail_in_any_case { number }, async |_, ()| sleep(FOREVER).await);
-            tn.start_soon(block);
+            let block = |status: scope::Status<_>| {
+                actor.open_context(fail_in_any_case { number }, async move |ctx, ()| {
+                    status.started(ctx.open_stream().await?);
+                    sleep(FOREVER).await
+                })
+            };
+            streams.push(tn.start(block).await?);
         }
-        Ok(())
+        streams[0].send(()).await
     })
     .await
 }

@@ -11,6 +11,7 @@
 //! | [`mail`] | what a core has told its tasks |
 //! | [`task`] | tasks, their scopes, their errors |
 //! | [`program`] | the steps of a plan, done |
+//! | [`drops`] | pieces of tasks that are dropped from outside |
 //! | [`check`] | what must hold |
 //! | [`cover`] | what was really reached |
 //! | [`trace`] | what happened |
@@ -24,6 +25,7 @@
 pub mod chart;
 pub mod check;
 pub mod cover;
+pub mod drops;
 pub mod faults;
 pub mod hunt;
 pub mod kernel;

@@ -11,8 +11,11 @@ use tractor_core::{
 use tractor_core::error::Violation;
 use tractor_core::msg::RemoteError;
 
-use super::kernel::{Host, HostId, Kernel, Process};
+use super::kernel::{Host, HostId, Kernel, Process, Way};
 use super::mail::DialogMail;
+
+/// Credit for so many is there before a receiver says how much there is (`docs/protocol.md` §6.7).
+const EARLY_ITEMS: usize = 64;
 
 /// The number of an error that a program raised.
 pub type ErrorId = u32;
@@ -31,7 +34,9 @@ pub struct Checks {
     /// Since when an actor is to end, and its time for that.
     closing: BTreeMap<String, (Instant, Duration)>,
     /// Errors that programs raised: where they pass by on their way up.
-    pub raised: BTreeMap<ErrorId, Vec<HostId>>,
+    pub raised: BTreeMap<ErrorId, Way>,
+    /// Pieces of tasks that were dropped: nobody hears what they fail of.
+    pub dropped: BTreeSet<u32>,
     /// Actors that ended, or a task of them, without being told to by another.
     pub ended_itself: BTreeSet<Uid>,
     /// Senders that wait for room, and since when.
@@ -107,7 +112,8 @@ impl Checks {
         }
         let unread = host.mail.dialogs.get(&id).map_or(0, |mail| mail.items.len());
         let most = host.actor.as_ref().map_or(0, |actor| actor.config().window_items as usize);
-        self.must("credit", unread <= most, || format!("{}: {unread} unread", host.name));
+        let holds = unread <= most.max(EARLY_ITEMS);
+        self.must("credit", holds, || format!("{}: {unread} unread", host.name));
     }
 
     fn nursery(&mut self, host: &Host, id: NurseryId, event: &NurseryEvent) {
@@ -177,9 +183,9 @@ impl Checks {
     }
 
     /// A program raises an error; its way up is what has to be well for it to come through.
-    pub fn raise(&mut self, way: &[HostId]) -> ErrorId {
+    pub fn raise(&mut self, way: &Way) -> ErrorId {
         let id = self.raised.len() as ErrorId;
-        self.raised.insert(id, way.to_vec());
+        self.raised.insert(id, way.clone());
         id
     }
 
@@ -258,14 +264,16 @@ fn census(host: &Host) -> Option<(tractor_core::Life, tractor_core::Census)> {
 }
 
 fn errors_are_kept(kernel: &mut Kernel) {
-    let raised: Vec<(ErrorId, Vec<HostId>)> =
+    let raised: Vec<(ErrorId, Way)> =
         kernel.checks.raised.iter().map(|(id, way)| (*id, way.clone())).collect();
     for (id, way) in raised {
         let times = kernel.checks.reported.get(&id).copied().unwrap_or(0);
         let cut = kernel.options.stuck
             || kernel.checks.unheard.contains(&id)
-            || way.iter().any(|host| kernel.hosts[*host].hurt);
-        let names: Vec<&str> = way.iter().map(|host| kernel.hosts[*host].name.as_str()).collect();
+            || way.pieces.iter().any(|piece| kernel.checks.dropped.contains(piece))
+            || way.hosts.iter().any(|host| kernel.hosts[*host].hurt);
+        let name = |host: &HostId| kernel.hosts[*host].name.as_str();
+        let names: Vec<&str> = way.hosts.iter().map(name).collect();
         let text = format!("error {id}, on its way up {names:?}, was told {times} times");
         let kept = times == 1 || (times == 0 && cut);
         kernel.checks.must("errors are kept", kept, || text);

@@ -145,6 +145,15 @@ pub struct Unborn {
     pub token: Option<Token>,
 }
 
+/// What an error passes by on its way up.
+#[derive(Clone, Debug, Default)]
+pub struct Way {
+    /// The actors, the root first.
+    pub hosts: Vec<HostId>,
+    /// Pieces of tasks that may be dropped.
+    pub pieces: Vec<u32>,
+}
+
 /// The world.
 #[derive(Debug)]
 pub struct Kernel {
@@ -174,8 +183,10 @@ pub struct Kernel {
     pub trace: Trace,
     /// Whom the tasks belong to that may go on.
     pub ready: Vec<HostId>,
-    /// Which actors an error of a task passes by, by the number that its function carries.
-    pub ways: Vec<Vec<HostId>>,
+    /// What an error of a task passes by, by the number that its function carries.
+    pub ways: Vec<Way>,
+    /// How many pieces of tasks there were that might be dropped.
+    pub pieces: u32,
     /// Actors by the number of their name, the newest last.
     pub named: BTreeMap<usize, Vec<HostId>>,
 }
@@ -199,6 +210,7 @@ impl Kernel {
             trace,
             ready: Vec::new(),
             ways: Vec::new(),
+            pieces: 0,
             named: BTreeMap::new(),
         }
     }
@@ -304,8 +316,13 @@ impl Kernel {
     // Hosts.
 
     /// Makes a process with an actor in it.
-    pub fn add_host(&mut self, name: usize, config: Config) -> HostId {
+    pub fn add_host(&mut self, name: usize, mut config: Config) -> HostId {
         let id = self.hosts.len();
+        if self.options.tight && self.source.once_in(2) {
+            config.lane_bytes_max = [200, 3000][self.source.below(2)];
+            config.window_items = [1, 65, 200][self.source.below(3)];
+            config.window_bytes = [64, 66_000][self.source.below(2)];
+        }
         let mut seed = [0x5a; 32];
         seed[..8].copy_from_slice(&(id as u64).to_le_bytes());
         let text = config.name.clone();

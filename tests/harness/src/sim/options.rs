@@ -81,6 +81,8 @@ pub struct Options {
     pub base: bool,
     /// Whether tasks may take long to end, or never do.
     pub stuck: bool,
+    /// Whether some actors have little room for what is sent and received.
+    pub tight: bool,
 }
 
 impl Options {
@@ -101,6 +103,7 @@ impl Options {
             roots: 1 + source.below(3),
             base: source.below(3) == 0,
             stuck: !quiet && source.below(3) == 0,
+            tight: source.below(3) == 0,
         }
     }
 
@@ -127,6 +130,7 @@ impl Options {
         add(&|o| o.roots = 1);
         add(&|o| o.base = false);
         add(&|o| o.stuck = false);
+        add(&|o| o.tight = false);
         add(&|o| o.actors = (o.actors / 2).max(1));
         add(&|o| o.actors = (o.actors - 1).max(1));
         add(&|o| o.depth = (o.depth - 1).max(1));
@@ -138,10 +142,10 @@ impl Options {
 
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { count, depth, actors, steps, roots, .. } = self;
+        let Options { count, depth, actors, steps, roots, base, stuck, tight, .. } = self;
         let words: Vec<&str> = self.faults.iter().map(|fault| fault.word()).collect();
         write!(f, "faults={} count={count} depth={depth} actors={actors}", words.join(","))?;
-        write!(f, " steps={steps} roots={roots} base={} stuck={}", self.base, self.stuck)
+        write!(f, " steps={steps} roots={roots} base={base} stuck={stuck} tight={tight}")
     }
 }
 
@@ -163,6 +167,7 @@ impl FromStr for Options {
                 "roots" => options.roots = number()?,
                 "base" => options.base = value == "true",
                 "stuck" => options.stuck = value == "true",
+                "tight" => options.tight = value == "true",
                 _ => return Err(format!("no option `{key}`")),
             }
         }

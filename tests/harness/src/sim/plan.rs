@@ -97,6 +97,14 @@ pub enum Step {
     Both(Vec<Vec<Step>>),
     /// Does the steps, and handles what they fail of.
     Catch(Vec<Step>),
+    /// Does these, but drops them after so long (ms), as a future that is not ours may do: nobody
+    /// waits for what they have begun.
+    Dropped {
+        /// What is dropped.
+        steps: Vec<Step>,
+        /// When.
+        ms: u64,
+    },
     /// Asks another actor to end, as somebody who is not its parent may, or its parent.
     CancelActor(Who),
     /// Fails.
@@ -165,7 +173,7 @@ impl Drawing<'_> {
             return None;
         }
         self.steps += 1;
-        Some(match self.source.below(20) {
+        Some(match self.source.below(23) {
             0..=2 => Step::Sleep([0, 1, 5, 30, 200][self.source.below(5)]),
             3..=5 if depth < self.options.depth => self.nursery(depth, 2),
             6..=8 => {
@@ -175,6 +183,10 @@ impl Drawing<'_> {
             9 | 12 => Step::Catch(self.some(depth, has_children)),
             10 => Step::CancelActor(self.who(has_children)),
             11 if self.source.once_in(3) => Step::Fail,
+            20..=22 => Step::Dropped {
+                steps: self.some(depth, has_children),
+                ms: [0, 1, 4, 30, 200][self.source.below(5)],
+            },
             _ => self.call(depth, has_children),
         })
     }

@@ -9,6 +9,7 @@ use tractor_core::msg::{Features, FuncType, Request, Token, codec};
 use tractor_core::supervise::{ChildConfig, Link};
 use tractor_core::{Call, ChildId, ConnId, DialogId, NurseryId, Outcome, OverrunPolicy, Payload};
 
+use super::drops::{self, OwnDialog, OwnNursery};
 use super::kernel::{self, HostId, Unborn};
 use super::mail::item;
 use super::plan::{ChildPlan, End, Plan, PlanId, Step, StreamPlan, Who};
@@ -48,6 +49,7 @@ async fn one(cx: &Cx, step: &Step) -> Done {
             }
             Ok(()) => Ok(()),
         },
+        Step::Dropped { steps, ms } => drops::dropped(cx, steps, *ms).await,
         Step::CancelActor(who) => cancel_actor(cx, *who).await,
         Step::Fail => Err(cx.fail()),
     }
@@ -72,6 +74,7 @@ fn settled(outer: &Cx, inner: &Cx, result: Done) -> Done {
 async fn nursery(cx: &Cx, children: &[ChildPlan], body: &[Step], cancel: bool) -> Done {
     let opened = cx.command(|actor, now| actor.open_nursery(now, None));
     let Ok(id) = opened else { return Err(Failure::cancelled()) };
+    let own = OwnNursery::new(cx, id);
     let inside = cx.in_nursery(id, Vec::new());
     let mut result = Ok(());
     let mut born = Vec::new();
@@ -96,7 +99,9 @@ async fn nursery(cx: &Cx, children: &[ChildPlan], body: &[Step], cancel: bool) -
         tasks.push(steps(&group, body));
         result = settled(&inside, &group, join(&inside, &group, tasks).await);
     }
-    close_nursery(cx, id, cancel, result).await
+    let result = close_nursery(cx, id, cancel, result).await;
+    own.closed();
+    result
 }
 
 /// Makes a child, and waits until it can be used.
@@ -213,7 +218,9 @@ async fn named(cx: &Cx, n: usize) -> Result<Option<ConnId>, Failure> {
     let request = Request::Find { name: name.as_str().into() };
     let asked = cx.command(|actor, now| actor.request(now, registrar, request));
     let Ok(dialog) = asked else { return Ok(None) };
+    let own = OwnDialog::new(cx, dialog);
     let outcome = cx.wait(|k| take_outcome(k, cx.host, dialog)).await?;
+    own.ended();
     let Outcome::Returned(found) = outcome else { return Ok(None) };
     cx.look(|k| k.cover.hit("registry: asked"));
     let addrs = codec::decode_addrs(&found).unwrap_or_default();
@@ -268,7 +275,7 @@ fn take_outcome(k: &mut kernel::Kernel, host: HostId, dialog: DialogId) -> Optio
 async fn call(cx: &Cx, conn: ConnId, plan: PlanId, main: Option<ChildId>) -> Done {
     let what = cx.plans.all[plan].clone();
     let way = cx.look(|k| {
-        k.ways.push(cx.way.to_vec());
+        k.ways.push(kernel::Way::clone(&cx.way));
         k.ways.len() - 1
     });
     let func = format!("{plan}.{way}");
@@ -278,6 +285,7 @@ async fn call(cx: &Cx, conn: ConnId, plan: PlanId, main: Option<ChildId>) -> Don
         Err(Misuse::Closing) => return Err(Failure::cancelled()),
         Err(_) => return Err(Failure::lost()),
     };
+    let own = OwnDialog::new(cx, dialog);
     if let Some(child) = main {
         cx.command(|actor, _| actor.set_main(child, dialog).ok());
     }
@@ -287,12 +295,14 @@ async fn call(cx: &Cx, conn: ConnId, plan: PlanId, main: Option<ChildId>) -> Don
         cx.look(|k| k.cover.hit("dialog: cancelled"));
         let since = cx.look(|k| k.passed());
         let outcome = cx.shielded().wait(|k| take_outcome(k, cx.host, dialog)).await?;
+        own.ended();
         cx.look(|k| k.check_cancelled(cx.host, since));
         let told = cx.outcome(&outcome, asked);
         cover_outcome(cx, &outcome);
         return both(Err(std::mem::take(failure)), told);
     }
     let (outcome, asked) = block?;
+    own.ended();
     cover_outcome(cx, &outcome);
     cx.outcome(&outcome, asked)
 }

@@ -176,7 +176,7 @@ impl Runner {
         let plan: usize = plan.parse().expect("a plan's number");
         let way: usize = way.parse().expect("a way's number");
         let mut way = self.world.borrow().ways[way].clone();
-        way.push(host);
+        way.hosts.push(host);
         let cx = Cx::body(&self.world, &self.plans, host).callee(dialog, way);
         let plan = self.plans.all[plan].clone();
         let task = Box::pin(program::serve(cx, dialog, plan));

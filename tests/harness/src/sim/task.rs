@@ -13,7 +13,7 @@ use tractor_core::msg::RemoteError;
 use tractor_core::{Actor, ChildId, DialogId, Instant, NurseryId, Outcome};
 
 use super::check::ErrorId;
-use super::kernel::{HostId, Kernel, What};
+use super::kernel::{HostId, Kernel, Way, What};
 use super::plan::Plans;
 
 /// The world, as tasks have it: borrowed between two waits only.
@@ -148,8 +148,8 @@ pub struct Cx {
     pub plans: Rc<Plans>,
     /// Whose task it is.
     pub host: HostId,
-    /// Which actors an error passes by on its way up, the root first.
-    pub way: Rc<Vec<HostId>>,
+    /// What an error passes by on its way up.
+    pub way: Rc<Way>,
     /// What may end it.
     pub scope: Scope,
     /// Children that are there.
@@ -163,14 +163,14 @@ impl Cx {
             world: Rc::clone(world),
             plans: Rc::clone(plans),
             host,
-            way: Rc::new(vec![host]),
+            way: Rc::new(Way { hosts: vec![host], pieces: Vec::new() }),
             scope: Scope::new(Ends::Actor, None),
             children: Rc::default(),
         }
     }
 
     /// The surroundings of a task that somebody asked for.
-    pub fn callee(&self, dialog: DialogId, way: Vec<HostId>) -> Cx {
+    pub fn callee(&self, dialog: DialogId, way: Way) -> Cx {
         let scope = Scope::new(Ends::Dialog(dialog), None);
         Cx { scope, way: Rc::new(way), ..self.clone() }
     }
@@ -188,6 +188,17 @@ impl Cx {
     /// A task of one nursery with others.
     pub fn in_group(&self) -> Cx {
         self.within(Ends::Group)
+    }
+
+    /// Within a piece that may be dropped, and its number.
+    pub fn in_piece(&self) -> (Cx, u32) {
+        let piece = self.look(|k| {
+            k.pieces += 1;
+            k.pieces
+        });
+        let mut way = Way::clone(&self.way);
+        way.pieces.push(piece);
+        (Cx { way: Rc::new(way), ..self.clone() }, piece)
     }
 
     /// Within a deadline.
@@ -221,8 +232,12 @@ impl Cx {
 
     /// A command to this task's actor, which lives as long as the task.
     pub fn command<T>(&self, run: impl FnOnce(&mut Actor, Instant) -> T) -> T {
-        let result = self.world.borrow_mut().command(self.host, run);
-        result.expect("the tasks of a process end with it")
+        self.try_command(run).expect("the tasks of a process end with it")
+    }
+
+    /// The same of what is dropped, maybe because its process is gone.
+    pub fn try_command<T>(&self, run: impl FnOnce(&mut Actor, Instant) -> T) -> Option<T> {
+        self.world.borrow_mut().command(self.host, run)
     }
 
     fn alarm(&self, ms: u64) {
