@@ -1,8 +1,10 @@
 //! CTX: contexts and their streams, and how they end.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_lite::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use tractor::context::ContextState;
 use tractor::error::Misuse;
@@ -376,6 +378,20 @@ async fn started_value_that_is_refused_may_be_tried_again() -> Result<()> {
     .await
 }
 
+#[tractor::rpc]
+async fn answer() {}
+
+/// Cancels it once its far task has begun: an answer to what was asked later is here.
+async fn cut_once_begun<T>(child: &Portal, opens: impl Future<Output = T>) -> Option<T> {
+    let cut = scope::CancelScope::new();
+    let cancel = async {
+        child.run(answer {}).await.unwrap();
+        cut.cancel();
+        pending().await
+    };
+    cut.run(opens).or(cancel).await
+}
+
 /// Never starts, and fails when it is cancelled.
 #[tractor::context]
 async fn fail_instead_of_starting(_ctx: Context<(), (), ()>) -> Result<()> {
@@ -389,12 +405,12 @@ async fn cancel_while_starting_raises_what_the_task_fails_of() -> Result<()> {
     open_nursery(async |an| {
         let child = an.start_actor("child").enable(module!()).await?;
         let opens = child.open_context(fail_instead_of_starting {}, async |_, ()| Ok(()));
-        let cut = scope::move_on_after(Duration::from_millis(30), opens).await;
+        let cut = cut_once_begun(&child, opens).await;
         let Some(Err(error)) = cut else { panic!("{cut:?}") };
         assert_eq!(remote_type(&error), "ParseIntError");
         // Nothing of the kind where it ends as it was asked to.
         let opens = child.open_context(never_start {}, async |_, ()| Ok(()));
-        let cut = scope::move_on_after(Duration::from_millis(30), opens).await;
+        let cut = cut_once_begun(&child, opens).await;
         assert!(cut.is_none(), "{cut:?}");
         child.cancel_actor().await
     })

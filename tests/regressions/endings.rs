@@ -269,8 +269,9 @@ async fn crash_of_a_child_that_was_asked_to_end_is_a_failure() {
     }
 }
 
-#[tractor::rpc]
-async fn get_stuck() -> () {
+#[tractor::context]
+async fn get_stuck(ctx: Context<(), (), ()>) -> Result<()> {
+    ctx.started(()).await?;
     loop {
         std::thread::sleep(FOREVER);
     }
@@ -282,14 +283,14 @@ async fn report_of_a_killed_child_says_that_it_was_killed() -> Result<()> {
     open_root_actor(RootConfig::default().teardown(Duration::from_millis(400)), async |_| {
         open_nursery(async |an| {
             let child = an.start_actor("stuck").enable(module!()).await?;
-            // Its thread is busy: an answer to this call never comes, nor one to the cancel.
-            let call = child.run(get_stuck {});
-            let cancel = async {
-                sleep(Duration::from_millis(20)).await?;
-                child.cancel_actor().await?;
-                pending().await
-            };
-            let Err(Error::ActorFailed(failed)) = call.or(cancel).await else { panic!() };
+            let asked = child.clone();
+            let block = child.open_context(get_stuck {}, async move |_, ()| {
+                // Its thread is busy: an answer to this never comes.
+                asked.cancel_actor().await?;
+                pending::<Result<()>>().await
+            });
+            let result = block.await;
+            let Err(Error::ActorFailed(failed)) = result else { panic!("{result:?}") };
             assert!(failed.was_asked() && failed.forced().is_some(), "{failed}");
             let text = failed.to_string();
             assert!(text.contains("had to be terminated") && text.contains("SIGTERM"), "{text}");
