@@ -6,6 +6,7 @@ use tractor::scope::{finally, sleep};
 use tractor::sim::{self, Config, Faults};
 use tractor::{Context, Error, Result, SendHalf, module, open_nursery};
 
+use super::logs::run;
 use super::{MS, add, slowly};
 
 #[tractor::context]
@@ -32,7 +33,7 @@ fn a_killed_child_is_gone_at_once() {
             })
             .await
         };
-        let run = sim::run(seed, program);
+        let run = run(seed, program);
         assert!(run.time < Duration::from_secs(1), "seed {seed}: {:?}", run.time);
         let error = run.result.expect_err("its child was killed");
         let failed = error.leaves().into_iter().find_map(|leaf| match leaf {
@@ -56,7 +57,7 @@ async fn with_a_child() -> Result<()> {
 #[test]
 fn the_children_of_a_killed_actor_die_with_it() {
     for seed in 0..30 {
-        let run = sim::run(seed, || async {
+        let run = run(seed, || async {
             open_nursery(async |an| {
                 let child = an.start_actor("middle").isolated().enable(module!()).await?;
                 tractor::scope::open_nursery(async |tn| {
@@ -84,7 +85,7 @@ fn the_children_of_a_killed_actor_die_with_it() {
 #[test]
 fn a_stopped_child_is_ended_by_force() {
     for seed in 0..30 {
-        let run = sim::run(seed, || async {
+        let run = run(seed, || async {
             open_nursery(async |an| {
                 let child = an.start_actor("stopped").isolated().enable(module!()).await?;
                 assert!(sim::pause("stopped"));
@@ -100,7 +101,7 @@ fn a_stopped_child_is_ended_by_force() {
 
 #[test]
 fn a_stopped_child_goes_on() {
-    let run = sim::run(1, || async {
+    let run = run(1, || async {
         open_nursery(async |an| {
             let child = an.start_actor("child").enable_of::<add>().await?;
             assert!(sim::pause("child"));
@@ -124,7 +125,7 @@ fn a_stopped_child_goes_on() {
 
 #[test]
 fn a_child_that_is_told_to_terminate_ends_by_that_signal() {
-    let run = sim::run(1, || async {
+    let run = run(1, || async {
         open_nursery(async |an| {
             an.start_actor("child").isolated().await?;
             assert!(sim::terminate("child"));
@@ -140,7 +141,7 @@ fn a_child_that_is_told_to_terminate_ends_by_that_signal() {
 #[test]
 fn a_cut_link_ends_the_child() {
     for seed in 0..30 {
-        let run = sim::run(seed, || async {
+        let run = run(seed, || async {
             open_nursery(async |an| {
                 let child = an.start_actor("child").isolated().enable_of::<add>().await?;
                 assert_eq!(sim::cut("root", "child"), 1);
@@ -155,7 +156,7 @@ fn a_cut_link_ends_the_child() {
 
 #[test]
 fn a_stalled_link_delivers_later() {
-    let run = sim::run(1, || async {
+    let run = run(1, || async {
         open_nursery(async |an| {
             let child = an.start_actor("child").enable_of::<add>().await?;
             assert_eq!(sim::stall("root", "child", Duration::from_secs(1)), 1);
@@ -171,7 +172,7 @@ fn a_stalled_link_delivers_later() {
 
 #[test]
 fn a_failed_spawn_is_the_starters_error() {
-    let run = sim::run(1, || async {
+    let run = run(1, || async {
         open_nursery(async |an| {
             sim::fail_spawns(1);
             let failed = an.start_actor("first").isolated().await.expect_err("no process");
@@ -185,7 +186,7 @@ fn a_failed_spawn_is_the_starters_error() {
 
 #[test]
 fn a_jump_of_the_clock_makes_things_late() {
-    let run = sim::run(1, || async {
+    let run = run(1, || async {
         let before = sim::now();
         sim::jump(Duration::from_secs(60));
         sleep(MS).await?;
@@ -245,7 +246,7 @@ fn whatever_fails_the_tree_ends() {
     let (mut whole, mut failed) = (0, 0);
     for seed in 0..seeds() {
         let faults = Faults::all().kills(2).within(MS * 100);
-        let run = sim::run(Config::new(seed).faults(faults), busy);
+        let run = run(Config::new(seed).faults(faults), busy);
         assert!(run.time < Duration::from_secs(60), "seed {seed}: {:?}", run.time);
         match run.result {
             Ok(sum) => {
@@ -262,7 +263,7 @@ fn whatever_fails_the_tree_ends() {
 fn a_run_with_faults_is_repeatable() {
     for seed in 0..50 {
         let config = || Config::new(seed).faults(Faults::all().within(MS * 100));
-        let (one, two) = (sim::run(config(), busy), sim::run(config(), busy));
+        let (one, two) = (run(config(), busy), run(config(), busy));
         assert_eq!((one.trace, one.time), (two.trace, two.time), "seed {seed}");
     }
 }
@@ -273,7 +274,7 @@ fn faults_hit_whom_they_are_meant_for() {
     let mut hit = 0;
     for seed in 0..100 {
         let faults = Faults::none().kills(3).only("other").within(MS * 50);
-        if let Err(error) = sim::run(Config::new(seed).faults(faults), busy).result {
+        if let Err(error) = run(Config::new(seed).faults(faults), busy).result {
             let text = format!("{error:?}");
             assert!(text.contains("other") && !text.contains("source"), "seed {seed}: {text}");
             hit += 1;

@@ -14,6 +14,7 @@ use tractor::{
 };
 
 use super::MS;
+use super::logs::run;
 
 /// What only a bug of the runtime says.
 const WRONG: &str = "this must not be";
@@ -269,7 +270,7 @@ async fn program() -> Result<u64> {
 #[test]
 fn what_nothing_fails_succeeds() {
     for seed in 0..seeds(150) {
-        let run = sim::run(seed, program);
+        let run = run(seed, program);
         assert!(run.result.is_ok(), "seed {seed}: {:?}", run.result);
         assert!(run.time < Duration::from_secs(30), "seed {seed}: {:?}", run.time);
     }
@@ -279,7 +280,7 @@ fn what_nothing_fails_succeeds() {
 fn what_anything_fails_ends_and_says_nothing_wrong() {
     for seed in 0..seeds(150) {
         let faults = Faults::all().kills(2).stalls(2).within(MS * 200);
-        let run = sim::run(Config::new(seed).faults(faults), program);
+        let run = run(Config::new(seed).faults(faults), program);
         let text = run.result.err().map(|error| told_once(seed, &error)).unwrap_or_default();
         assert!(!text.contains(WRONG), "seed {seed}: {text}");
         assert!(run.time < Duration::from_secs(60), "seed {seed}: {:?}", run.time);
@@ -292,7 +293,7 @@ fn what_is_killed_keeps_nobody_waiting() {
     let mut killed = 0;
     for seed in 0..seeds(150) {
         let faults = Faults::none().kills(3).within(MS * 200);
-        let run = sim::run(Config::new(seed).faults(faults), program);
+        let run = run(Config::new(seed).faults(faults), program);
         let text = run.result.err().map(|error| told_once(seed, &error)).unwrap_or_default();
         let slow = ["budget", "too slow", "TooSlow", "given up on", WRONG];
         assert!(!slow.iter().any(|word| text.contains(word)), "seed {seed}: {text}");
@@ -307,7 +308,7 @@ fn what_is_killed_keeps_nobody_waiting() {
 fn what_is_cut_off_ends_within_a_budget() {
     for seed in 0..seeds(150) {
         let faults = Faults::none().cuts(2).within(MS * 200);
-        let run = sim::run(Config::new(seed).faults(faults), program);
+        let run = run(Config::new(seed).faults(faults), program);
         let text = run.result.err().map(|error| told_once(seed, &error)).unwrap_or_default();
         assert!(!text.contains(WRONG), "seed {seed}: {text}");
         assert!(run.time < Duration::from_secs(4), "seed {seed}: {:?}, {text}", run.time);
@@ -319,7 +320,7 @@ fn what_is_cut_off_ends_within_a_budget() {
 fn what_can_not_be_spawned_keeps_nobody_waiting() {
     for seed in 0..seeds(150) {
         let faults = Faults::none().failing_spawns(2).within(MS * 200);
-        let run = sim::run(Config::new(seed).faults(faults), program);
+        let run = run(Config::new(seed).faults(faults), program);
         let text = run.result.err().map(|error| told_once(seed, &error)).unwrap_or_default();
         assert!(text.is_empty() || text.contains("(simulated)"), "seed {seed}: {text}");
         assert!(run.time < Duration::from_secs(2), "seed {seed}: {:?}, {text}", run.time);

@@ -122,6 +122,10 @@ impl Options {
                 all.push(smaller);
             }
         };
+        // One alone comes first: taking one away changes how all others are drawn.
+        for fault in &self.faults {
+            add(&|o| o.faults = vec![*fault]);
+        }
         for fault in &self.faults {
             add(&|o| o.faults.retain(|f| f != fault));
         }
