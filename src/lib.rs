@@ -92,7 +92,7 @@ pub use root::{Actor, ParentLink, RootConfig, current_actor, open_root_actor};
 pub use stream::{Credit, RecvStats, SendStats, StreamStats, SubscriptionStats};
 pub use stream::{MsgStream, OnLag, RecvHalf, SendHalf, Subscription};
 pub use tractor_core::{Address, OverrunPolicy, Uid};
-pub use tractor_macros::{context, main, rpc, stream, test};
+pub use tractor_macros::{context, main, remote, rpc, stream, test};
 
 /// What it is given, if the feature `smol` is on. For the macros' code.
 #[cfg(feature = "smol")]
@@ -141,6 +141,11 @@ pub mod __private {
     pub use crate::generator::forward;
     pub use crate::stream::SendHalf;
     pub use crate::testing::{TestSpec, run_test};
+
+    /// What a call gets here of a function that `remote!` has only declared.
+    pub fn elsewhere<E: Named>() -> BoxError {
+        format!("`{}` is only declared in this program: it runs in another one", E::PATH).into()
+    }
 
     /// `#[main]` and `#[test]` without an executor.
     pub const DEFAULT_EXECUTOR: &str = if cfg!(feature = "smol") { "smol" } else { "tokio" };

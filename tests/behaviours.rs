@@ -54,6 +54,8 @@ mod peer;
 mod program;
 #[path = "behaviours/relay.rs"]
 mod relay;
+#[path = "behaviours/remote.rs"]
+mod remote;
 #[path = "behaviours/rpc.rs"]
 mod rpc;
 #[path = "behaviours/run.rs"]

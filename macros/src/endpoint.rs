@@ -7,7 +7,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
     Error, FnArg, GenericArgument, GenericParam, ItemFn, Pat, Path, PathArguments, Result,
-    ReturnType, Signature, Type,
+    ReturnType, Signature, Type, Visibility,
 };
 
 use crate::args::Args;
@@ -141,7 +141,9 @@ impl<'a> Endpoint<'a> {
         let private: Path = syn::parse_quote!(#root::__private);
         let cfg: Vec<_> =
             self.function.attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect();
-        let (structure, named) = (self.structure(&private), self.named(&private));
+        let (vis, ident) = (&self.function.vis, &self.function.sig.ident);
+        let structure = structure(vis, ident, &self.params, &private);
+        let named = named(ident, &self.ns(), &self.name(), &private);
         let (endpoint, submit) = (self.endpoint(&private)?, self.submit(&private));
         let guard = self.output.guard(&private, &self.name());
         Ok(quote! {
@@ -157,40 +159,11 @@ impl<'a> Endpoint<'a> {
         })
     }
 
-    /// The keyword arguments. A braced struct, even without fields: it must leave the value
-    /// namespace to the fn.
-    fn structure(&self, private: &Path) -> TokenStream {
-        let (vis, ident) = (&self.function.vis, &self.function.sig.ident);
-        let fields = self.params.iter().map(|param| param.field(vis));
-        let serde = quote!(#private::serde).to_string().replace(' ', "");
-        quote! {
-            #[doc(hidden)]
-            #[allow(non_camel_case_types, missing_docs, missing_debug_implementations)]
-            #[allow(private_interfaces)]
-            #[derive(#private::serde::Serialize, #private::serde::Deserialize)]
-            #[serde(crate = #serde, deny_unknown_fields)]
-            #vis struct #ident { #(#fields),* }
-        }
-    }
-
-    fn named(&self, private: &Path) -> TokenStream {
-        let ident = &self.function.sig.ident;
-        let name = self.name();
-        let ns = match &self.args.ns {
+    /// The namespace on the wire.
+    fn ns(&self) -> TokenStream {
+        match &self.args.ns {
             Some(ns) => ns.to_token_stream(),
             None => quote!(::core::module_path!()),
-        };
-        quote! {
-            #[automatically_derived]
-            impl #private::Named for #ident {
-                const PATH: #private::EndpointPath = #private::EndpointPath {
-                    module: ::core::module_path!(),
-                    ns: #ns,
-                    name: #name,
-                    file: ::core::file!(),
-                    line: ::core::line!(),
-                };
-            }
         }
     }
 
@@ -295,6 +268,42 @@ impl<'a> Endpoint<'a> {
         match &self.args.name {
             Some(name) => name.value(),
             None => self.function.sig.ident.unraw().to_string(),
+        }
+    }
+}
+
+/// The keyword arguments. A braced struct, even without fields: it must leave the value namespace
+/// to the fn.
+pub(crate) fn structure(
+    vis: &Visibility,
+    ident: &Ident,
+    params: &[Param],
+    private: &Path,
+) -> TokenStream {
+    let fields = params.iter().map(|param| param.field(vis));
+    let serde = quote!(#private::serde).to_string().replace(' ', "");
+    quote! {
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, missing_docs, missing_debug_implementations)]
+        #[allow(private_interfaces)]
+        #[derive(#private::serde::Serialize, #private::serde::Deserialize)]
+        #[serde(crate = #serde, deny_unknown_fields)]
+        #vis struct #ident { #(#fields),* }
+    }
+}
+
+/// Where an endpoint is.
+pub(crate) fn named(ident: &Ident, ns: &TokenStream, name: &str, private: &Path) -> TokenStream {
+    quote! {
+        #[automatically_derived]
+        impl #private::Named for #ident {
+            const PATH: #private::EndpointPath = #private::EndpointPath {
+                module: ::core::module_path!(),
+                ns: #ns,
+                name: #name,
+                file: ::core::file!(),
+                line: ::core::line!(),
+            };
         }
     }
 }

@@ -13,6 +13,7 @@ mod args;
 mod endpoint;
 mod entry;
 mod params;
+mod remote;
 mod result;
 mod stream;
 #[cfg(test)]
@@ -111,6 +112,35 @@ pub fn context(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn stream(args: TokenStream, item: TokenStream) -> TokenStream {
     endpoint::expand(endpoint::Kind::Stream, args.into(), item.into()).into()
+}
+
+/// Declares functions that live elsewhere, in another program or another language, so that they are
+/// called by naming their arguments, as ours are: `portal.run(add { a: 3, b: 4 }).await?`.
+///
+/// ```ignore
+/// tractor::remote! {
+///     ns "pkg.mod";
+///
+///     /// Adds up.
+///     pub async fn add(a: u64, b: u64) -> u64;
+///     context trainer(model: String) -> (String, Progress, Command, Model);
+///     stream count(to: u64) -> u64;
+///     async fn import_(what: &str) -> Option<Thing> = "import";
+/// }
+/// ```
+///
+/// * `ns "..";` is the namespace on the wire (in Python: the module) of what comes after it, up to
+///   the next one.
+/// * `async fn` is called and answers once; `-> T` is what it returns.
+/// * `context` has four types: what it starts with, items from it, items to it, what it returns.
+/// * `stream` is an async generator; `-> T` is what it yields.
+/// * `= "name"` behind it is its name on the wire, where that is no name in Rust.
+/// * Parameters, docs, `#[cfg]` and visibility are as those of [`macro@rpc`]. Nothing is said about
+///   errors: each call may fail.
+/// * `crate "path";` at the beginning is where the `tractor` crate is, if it is not `::tractor`.
+#[proc_macro]
+pub fn remote(tokens: TokenStream) -> TokenStream {
+    remote::expand(tokens.into()).into()
 }
 
 /// Runs an async `main`: as the child actor if this process was spawned as one, else as the root.

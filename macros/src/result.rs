@@ -76,6 +76,11 @@ impl Output {
         self.fallible || matches!(&self.ty, Type::Tuple(tuple) if tuple.elems.is_empty())
     }
 
+    /// Whether it is a `Result`, by its name.
+    pub(crate) fn is_fallible(&self) -> bool {
+        self.fallible
+    }
+
     /// The type that arrives at the caller.
     pub(crate) fn sent(&self, private: &Path) -> TokenStream {
         let ty = &self.ty;

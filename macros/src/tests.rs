@@ -477,3 +477,50 @@ fn test_is_one_for_each_executor_and_link() {
         assert!(answer.contains("compile_error!") && answer.contains(part), "{answer}");
     }
 }
+
+fn remote(tokens: TokenStream) -> File {
+    syn::parse2(crate::remote::expand(tokens)).expect("items")
+}
+
+#[test]
+fn a_declared_function_has_its_wire_names() {
+    let file = remote(quote! {
+        crate "crate::vendored";
+        ns "pkg.mod";
+        pub async fn add(a: u64, #[serde(rename = "type")] b: &str) -> u64 = "import";
+    });
+    assert_eq!(
+        structure(&file),
+        "pub{puba:u64,#[serde(rename=\"type\")]pubb:::std::string::String}"
+    );
+    let all = text(&file);
+    for part in ["ns:\"pkg.mod\"", "name:\"import\"", "impl", "::vendored::__private::Rpc"] {
+        assert!(all.contains(part), "{part} in {all}");
+    }
+    assert!(!all.contains("submit!"), "nobody here can be asked for it");
+}
+
+#[test]
+fn declarations_that_are_none_are_refused() {
+    for (tokens, part) in [
+        (
+            quote!(
+                async fn f();
+            ),
+            "in which namespace",
+        ),
+        (quote!(ns pkg; async fn f();), "a text in quotes"),
+        (quote!(ns ""; async fn f();), "must not be empty"),
+        (quote!(ns "m"; fn f();), "expected `ns"),
+        (quote!(ns "m"; async fn f() -> Result<u64>;), "goes without saying"),
+        (quote!(ns "m"; async fn f() -> &u64 = "";), "must not be empty"),
+        (quote!(ns "m"; async fn f(&self);), "can't take `self`"),
+        (quote!(ns "m"; context c();), "four types"),
+        (quote!(ns "m"; context c() -> (u64, u64, u64);), "four types"),
+        (quote!(ns "m"; context c() -> (u64, u64, u64, impl Copy);), "can't use `impl Trait`"),
+        (quote!(ns "m"; stream s();), "what it yields"),
+        (quote!(ns "m"; stream s() -> _;), "names its types"),
+    ] {
+        refused(&remote(tokens), part);
+    }
+}

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::sync::Once;
 
-use tractor::{Error, Result};
 use tractor::sim::{self, Config, Run};
+use tractor::{Error, Result};
 
 thread_local! {
     static ERRORS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -30,10 +30,7 @@ impl log::Log for Errors {
 
 /// [`sim::run`], in which nothing is logged at the level of errors.
 #[track_caller]
-pub(crate) fn run<T, Fut>(
-    config: impl Into<Config>,
-    program: impl FnOnce() -> Fut,
-) -> Run<T, Error>
+pub(crate) fn run<T, Fut>(config: impl Into<Config>, program: impl FnOnce() -> Fut) -> Run<T, Error>
 where
     Fut: Future<Output = Result<T>>,
 {
