@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tractor_core::Signal;
+use tractor_core::msg::Features;
 use tractor_core::supervise::ExitStatus;
 
 use crate::check;
@@ -105,15 +106,15 @@ impl Run {
             troubled: true,
             roots: vec!["p".into()],
         };
-        let base = if run.source.once_in(4) { " base" } else { "" };
-        run.line(&format!("actor p{base}"));
+        let speaks = run.speaks();
+        run.line(&format!("actor p{speaks}"));
         run.line("nursery p n");
         for i in 0..=run.source.below(2) {
             run.spawn(&format!("c{i}"));
         }
         if run.source.below(2) == 1 {
-            let base = if run.source.once_in(3) { " base" } else { "" };
-            run.line(&format!("actor q{base} lane=2000"));
+            let speaks = run.speaks();
+            run.line(&format!("actor q{speaks} lane=2000"));
             run.line("connect q p");
             run.roots.push("q".into());
         }
@@ -122,6 +123,15 @@ impl Run {
         }
         run.troubled = run.source.below(2) == 1;
         run
+    }
+
+    /// What an actor speaks: all there is, the base, or the base and any of the extensions.
+    fn speaks(&mut self) -> String {
+        match self.source.below(4) {
+            0 => " base".into(),
+            1 => format!(" features={}", self.source.below(Features::ALL.0 as usize + 1)),
+            _ => String::new(),
+        }
     }
 
     /// All processes come up.
@@ -139,9 +149,9 @@ impl Run {
     fn spawn(&mut self, name: &str) {
         let isolated = if self.source.once_in(4) { " isolated" } else { "" };
         let kind = match self.source.below(8) {
-            0 | 1 => " base",
-            2..=4 => " back",
-            _ => "",
+            0..=2 => self.speaks(),
+            3..=5 => " back".into(),
+            _ => String::new(),
         };
         if self.line(&format!("spawn p {name}{isolated}{kind}")) {
             self.processes.insert(name.into(), Process::Asked);
