@@ -50,6 +50,12 @@ async fn refuse(n: u64) -> Result<u64, BoxError> {
     Err(format!("refused {n}"))?
 }
 
+#[tractor::rpc]
+async fn blow_up() -> Result<()> {
+    sleep(some_ms(3)).await?;
+    panic!("on purpose")
+}
+
 #[tractor::stream]
 async fn count(mut out: SendHalf<u64>) -> Result<()> {
     for n in 0.. {
@@ -100,7 +106,7 @@ async fn play(depth: u64, moves: u64) -> Result<u64> {
 type Acting<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
 
 fn act<'a>(an: &'a ActorNursery, child: &'a Portal, depth: u64) -> Acting<'a> {
-    match sim::random(if depth > 0 { 13 } else { 9 }) {
+    match sim::random(if depth > 0 { 15 } else { 11 }) {
         0 => Box::pin(ask(child)),
         1 => Box::pin(add_up(child)),
         2 => Box::pin(add_up_and_cancel(child)),
@@ -110,9 +116,11 @@ fn act<'a>(an: &'a ActorNursery, child: &'a Portal, depth: u64) -> Acting<'a> {
         6 => Box::pin(look_up(child)),
         7 => Box::pin(clean_up(child)),
         8 => Box::pin(cancel_a_tidy_one(child)),
-        9 => Box::pin(begin_and_stop(an)),
-        10 => Box::pin(play_below(an, depth)),
-        11 => Box::pin(give_up_below(child, depth)),
+        9 => Box::pin(see_a_panic(child)),
+        10 => Box::pin(be_misunderstood(child)),
+        11 => Box::pin(begin_and_stop(an)),
+        12 => Box::pin(play_below(an, depth)),
+        13 => Box::pin(give_up_below(child, depth)),
         _ => Box::pin(all_at_once(an, child, depth)),
     }
 }
@@ -174,6 +182,39 @@ async fn be_refused(child: &Portal) -> Result<()> {
             check(error.message() == "refused 3" || error.message().is_empty());
             Ok(())
         }
+        Err(other) => Err(other),
+    }
+}
+
+async fn see_a_panic(child: &Portal) -> Result<()> {
+    match child.run(blow_up {}).await {
+        Ok(()) => panic!("{WRONG}"),
+        Err(Error::Remote(error)) => {
+            check(error.message().is_empty() || error.message().contains("on purpose"));
+            Ok(())
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// What is of a wrong type is told by who finds it: arguments by the callee, a result by the caller.
+async fn be_misunderstood(child: &Portal) -> Result<()> {
+    #[derive(serde::Serialize)]
+    struct Args<T> {
+        n: T,
+    }
+    let echo = (module_path!(), "echo");
+    let argument = child.call::<u64>(echo.0, echo.1, &Args { n: "one" }).await;
+    is_misunderstanding(argument.map(drop))?;
+    let result = child.call::<String>(echo.0, echo.1, &Args { n: 1 }).await;
+    is_misunderstanding(result.map(drop))
+}
+
+fn is_misunderstanding(result: Result<()>) -> Result<()> {
+    match result {
+        Ok(()) => panic!("{WRONG}"),
+        Err(Error::MsgType(_)) => Ok(()),
+        Err(Error::Remote(error)) if error.type_name() == "TypeError" => Ok(()),
         Err(other) => Err(other),
     }
 }
