@@ -163,6 +163,8 @@ pub struct Actor {
     queued: VecDeque<(DialogId, Start)>,
     /// Tasks that the application runs for peers.
     tasks: usize,
+    /// The most that a child of ours needs to end, as far as our parent knows.
+    told_budget: core::time::Duration,
     /// A base peer that waits for the acknowledgement until we have ended.
     late_ack: Option<(ConnId, Cid)>,
     timers: Deadlines<Timer>,
@@ -178,6 +180,7 @@ impl Actor {
         let uuid = config.uuid.clone().map_or_else(|| rng.uuid(), Text::from);
         let uid = Uid { name: config.name.as_str().into(), uuid };
         let registry = config.is_registrar.then(Registry::default);
+        let told_budget = config.teardown_budget;
         Actor {
             config,
             uid,
@@ -194,6 +197,7 @@ impl Actor {
             enabled: BTreeSet::new(),
             queued: VecDeque::new(),
             tasks: 0,
+            told_budget,
             late_ack: None,
             timers: Deadlines::new(),
             out: Outputs::default(),

@@ -76,6 +76,8 @@ pub struct Config {
     pub boot_timeout: Duration,
     /// How long a cancelled child may take to acknowledge. After it: SIGTERM.
     pub cancel_ack_timeout: Duration,
+    /// More time to end is given to no child because it says that it needs more.
+    pub budget_max: Duration,
     /// From the first cancel to the report, for a whole subtree.
     pub teardown_budget: Duration,
     /// How long before the budget's end SIGKILL comes.
@@ -124,6 +126,7 @@ impl Config {
             peer_open_timeout: Duration::from_secs(10),
             boot_timeout: Duration::from_secs(10),
             cancel_ack_timeout: Duration::from_millis(500),
+            budget_max: Duration::from_secs(600),
             teardown_budget: Duration::from_millis(2500),
             kill_margin: Duration::from_millis(400),
             child_margin: Duration::from_millis(250),

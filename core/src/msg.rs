@@ -28,7 +28,7 @@ impl Features {
     pub const TYPED_ACK: Features = Features(1 << 4);
     /// [`Msg::Goodbye`] before a connection is closed on purpose.
     pub const GOODBYE: Features = Features(1 << 5);
-    /// A cancel request carries the time that is left for it.
+    /// A cancel request carries the time that is left for it, and a child tells when it needs more.
     pub const BUDGET: Features = Features(1 << 6);
     /// `Error` carries the error's own data, so that its type can be recovered.
     pub const ERROR_DATA: Features = Features(1 << 7);
@@ -182,6 +182,11 @@ pub enum Request {
     ReportDead {
         /// The address.
         addr: Address,
+    },
+    /// `raise_budget`: a child, or somebody below it, was given more time to end than is usual.
+    RaiseBudget {
+        /// What the child needs, its own children included.
+        budget: Duration,
     },
     /// Any other name: refused, never looked up.
     Unknown {

@@ -69,6 +69,11 @@ pub enum Event {
     },
     /// The registry changed: somebody local may be waiting for a name.
     RegistryChanged,
+    /// A child needs longer to end than is usual: whoever waits for it waits so long.
+    BudgetRaised {
+        /// From the first cancel of it to its report.
+        budget: Duration,
+    },
 }
 
 /// News for one side of a dialog.

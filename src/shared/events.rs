@@ -65,6 +65,7 @@ impl Inner {
                 self.ended = true;
                 self.wake_life();
             }
+            Event::BudgetRaised { budget } => self.scopes.raise_budget(budget),
             Event::RegistryChanged => {
                 let wakers = self.registry_wakers.take();
                 self.wake_later(wakers);

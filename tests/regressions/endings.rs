@@ -213,6 +213,50 @@ async fn larger_budget_of_a_child_reaches_its_cleanups() -> Result<()> {
     Ok(())
 }
 
+/// Has somebody below it who needs longer to end than is usual.
+#[tractor::context]
+async fn shelter(ctx: Context<(), (), ()>, file: String, depth: u32) -> Result<()> {
+    open_nursery(async |an| {
+        let start = an.start_actor(format!("below{depth}")).enable(tractor::module!());
+        if depth == 0 {
+            let slow = start.teardown(Duration::from_secs(8)).await?;
+            let block = slow.open_context(clean_up_slowly { file }, async |_, ()| {
+                ctx.started(()).await?;
+                sleep(FOREVER).await
+            });
+            return block.await;
+        }
+        let child = start.await?;
+        let block = child.open_context(shelter { file, depth: depth - 1 }, async |_, ()| {
+            ctx.started(()).await?;
+            sleep(FOREVER).await
+        });
+        block.await
+    })
+    .await
+}
+
+/// Nor does anybody further up cut it: they all know.
+#[tractor::test(executors = ["smol", "tokio"])]
+async fn larger_budget_of_somebody_further_down_reaches_its_cleanups() -> Result<()> {
+    let file = mark_file();
+    let path = file.display().to_string();
+    let scope = scope::CancelScope::new();
+    let begun = scope.clone();
+    let cut = scope.run(open_nursery(async |an| {
+        let child = an.start_actor("child").enable(tractor::module!()).await?;
+        let block = child.open_context(shelter { file: path, depth: 2 }, async |_, ()| {
+            begun.cancel();
+            sleep(FOREVER).await
+        });
+        block.await
+    }));
+    assert!(cut.await.is_none());
+    let left = std::fs::remove_file(&file);
+    assert!(left.is_ok(), "the cleanup was cut: {left:?}");
+    Ok(())
+}
+
 #[tractor::rpc]
 async fn fail_soon() -> Result<()> {
     sleep(Duration::from_millis(20)).await?;

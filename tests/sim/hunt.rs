@@ -197,7 +197,7 @@ async fn see_a_panic(child: &Portal) -> Result<()> {
     }
 }
 
-/// What is of a wrong type is told by who finds it: arguments by the callee, a result by the caller.
+/// What is of a wrong type is told by who finds it: arguments by the callee, results by the caller.
 async fn be_misunderstood(child: &Portal) -> Result<()> {
     #[derive(serde::Serialize)]
     struct Args<T> {

@@ -8,10 +8,11 @@ use core::time::Duration;
 use super::{Actor, Timer};
 use crate::cancel::plain_error;
 use crate::channel::Role;
+use crate::dialog::Audience;
 use crate::error::{Misuse, Violation};
 use crate::id::{ChildId, ConnId, DialogId, NurseryId, Text, Uid};
-use crate::msg::Msg;
-use crate::output::{CloseReason, Effect, NurseryEvent, Signal};
+use crate::msg::{Features, FuncType, Msg, Request};
+use crate::output::{CloseReason, Effect, Event, NurseryEvent, Signal};
 use crate::supervise::table::Fact;
 use crate::supervise::{Child, ChildConfig, ChildPhase, ExitStatus, Link, Nursery, NurseryPhase};
 use crate::time::Instant;
@@ -80,7 +81,34 @@ impl Actor {
         }
         self.timers.set(Timer::Boot(child), self.now + self.config.boot_timeout);
         self.out.effect(Effect::Spawn { child, conn });
+        self.tell_need(budget);
         Ok((child, conn))
+    }
+
+    /// A child needs so long to end.
+    pub(super) fn raise_budget(&mut self, id: ChildId, budget: Duration) {
+        let Some(child) = self.children.get_mut(id) else { return };
+        if child.budget < budget {
+            child.budget = budget;
+            self.out.event(Event::BudgetRaised { budget });
+            self.tell_need(budget);
+        }
+    }
+
+    /// Our parent has to know when a child needs more than is usual: so do we, then.
+    fn tell_need(&mut self, child: Duration) {
+        let Some(parent) = self.parent.filter(|_| child > self.told_budget) else { return };
+        if !self.features(parent).has(Features::BUDGET) {
+            return;
+        }
+        // There is no dialog when we are ending: then it is too late for more time.
+        let Ok((id, cid)) = self.open_dialog(parent, FuncType::Call) else { return };
+        self.told_budget = child;
+        if let Some(dialog) = self.dialogs.get_mut(id) {
+            dialog.audience = Audience::Nobody;
+        }
+        let request = Request::RaiseBudget { budget: child + self.config.child_margin };
+        self.push(parent, &Msg::Request { cid, uid: self.uid.clone(), request });
     }
 
     /// The child was made for this one task: it ends with it, and fails with it.

@@ -105,7 +105,11 @@ impl Actor {
         Ok(id)
     }
 
-    fn open_dialog(&mut self, conn: ConnId, func: FuncType) -> Result<(DialogId, Cid), Misuse> {
+    pub(super) fn open_dialog(
+        &mut self,
+        conn: ConnId,
+        func: FuncType,
+    ) -> Result<(DialogId, Cid), Misuse> {
         self.check_serving()?;
         let channel = self.channels.get_mut(conn).ok_or(Misuse::NotOpen)?;
         if !channel.is_open() {
@@ -196,7 +200,16 @@ impl Actor {
     pub(super) fn task_acked(&mut self, id: DialogId) {
         let Some(dialog) = self.dialogs.get_mut(id) else { return };
         dialog.cancel = Cancel::Acked;
+        let conn = dialog.conn;
         self.tell(id, DialogEvent::CancelAcked);
+        if self.features(conn).has(Features::TYPED_ACK) {
+            return;
+        }
+        // The base acknowledges once the task has ended, and says nothing else of a plain call.
+        if let Some(peer) = self.channels.get(conn).and_then(|c| c.peer_uid()) {
+            let error = cancel::report(peer, &self.uid);
+            self.end_dialog(id, Outcome::Cancelled { error, by_us: true });
+        }
     }
 
     /// The far task did not end within the budget: it is given up on.

@@ -36,9 +36,19 @@ impl Actor {
                 let text = alloc::format!("wrong arguments for the runtime's `{func}`");
                 self.refuse(conn, cid, "TypeError", &text);
             }
+            Request::RaiseBudget { budget } => self.on_raise_budget(conn, cid, budget),
             request => self.on_registry_request(conn, cid, request),
         }
         Ok(())
+    }
+
+    /// A child needs longer to end than we thought; then so do we.
+    fn on_raise_budget(&mut self, conn: ConnId, cid: Cid, budget: core::time::Duration) {
+        let Some(child) = self.child_of(conn) else {
+            return self.refuse(conn, cid, "PermissionError", "only a child has a budget here");
+        };
+        self.raise_budget(child, budget.min(self.config.budget_max));
+        self.answer(conn, cid, NIL);
     }
 
     fn on_cancel_task(&mut self, conn: ConnId, cid: Cid, target: &Cid) {

@@ -58,7 +58,8 @@ fn child_uid(world: &World, end: usize, name: &str) -> Option<Uid> {
 }
 
 fn cid(world: &World, end: usize, opts: &Opts) -> Cid {
-    let label = opts.get("cid").map_or("99", String::as_str);
+    let cancel = opts.get("cancelof").map(|label| format!("(_cancel_task {label})"));
+    let label = cancel.as_ref().or(opts.get("cid")).map_or("99", String::as_str);
     let known = world.names.iter().find(|((link, _), name)| *link == end / 2 && *name == label);
     match (known, label.parse()) {
         (Some(((_, cid), _)), _) => cid.clone(),
@@ -86,12 +87,20 @@ fn message(world: &World, end: usize, what: &str, opts: &Opts) -> Result<Msg, St
             Msg::Request { cid, uid, request: Request::Unknown { func } }
         }
         "cancelactor" => Msg::Request { cid, uid, request: Request::CancelActor { budget: None } },
+        "raisebudget" => {
+            let budget = std::time::Duration::from_secs(9);
+            Msg::Request { cid, uid, request: Request::RaiseBudget { budget } }
+        }
         "canceltask" => {
             let target = cid;
             let own = opts.get("as").and_then(|v| v.parse().ok()).map_or(Cid::Num(97), Cid::Num);
             Msg::Request { cid: own, uid, request: Request::CancelTask { target } }
         }
-        "startack" => Msg::StartAck { cid, functype: FuncType::Context },
+        "startack" => {
+            let is_call = opts.contains_key("call");
+            let functype = if is_call { FuncType::Call } else { FuncType::Context };
+            Msg::StartAck { cid, functype }
+        }
         "started" => Msg::Started { cid, pld },
         "yield" => Msg::Yield { cid, pld },
         "yields" => Msg::Yields { cid, count, plds: vec![7; count as usize].into() },

@@ -55,6 +55,7 @@ fn event(world: &World, own: &Host, event: &Event) -> String {
         Event::Ended { forced: false } => "has ended".into(),
         Event::Ended { forced: true } => "has ended by force".into(),
         Event::RegistryChanged => "registry changed".into(),
+        Event::BudgetRaised { budget } => format!("has a child that takes {budget:?} to end"),
         _ => format!("{event:?}"),
     }
 }
@@ -225,6 +226,7 @@ fn request(world: &World, link: usize, request: &Request) -> String {
         Request::Wait { name } => format!("wait_for_actor {name}"),
         Request::List => "get_registry".into(),
         Request::ReportDead { addr } => format!("delete_addr {addr}"),
+        Request::RaiseBudget { budget } => format!("raise_budget {budget:?}"),
         Request::Unknown { func } => format!("{func} (unknown)"),
         Request::BadArguments { func } => format!("{func} (bad arguments)"),
     }

@@ -77,7 +77,7 @@ fn heard(speaks: [Features; 2]) -> Vec<String> {
             None => line.to_string(),
         };
         let words: Vec<String> = line.split_whitespace().map(String::from).collect();
-        let op = Op::parse(&words[0], &words[1..]).unwrap();
+        let op = Op::parse(&words[0], &words[1..]).expect("an op");
         world.apply(&op).unwrap_or_else(|refused| panic!("{speaks:?}: {line}: {refused}"));
         heard.extend(std::mem::take(&mut world.trace).iter().filter_map(|line| news(line)));
     }

@@ -58,6 +58,7 @@ fn request(func: Text, kwargs: &Bytes) -> Request {
         "wait_for_actor" => name.map(|name| Request::Wait { name }),
         "get_registry" => Some(Request::List),
         "delete_addr" => addr.map(|addr| Request::ReportDead { addr }),
+        "raise_budget" => budget.map(|budget| Request::RaiseBudget { budget }),
         _ => return Request::Unknown { func },
     };
     request.unwrap_or(Request::BadArguments { func })
@@ -112,10 +113,9 @@ pub(super) fn encode_request(
     };
     put_start(cid, SELF, func(request), uid, out, |out| match request {
         Request::CancelActor { budget: Some(budget) } if features.has(Features::BUDGET) => {
-            put_map(out, 1);
-            put_str(out, "budget_ms");
-            put_uint(out, u64::try_from(budget.as_millis()).unwrap_or(u64::MAX));
+            put_budget(*budget, out);
         }
+        Request::RaiseBudget { budget } => put_budget(*budget, out),
         Request::CancelTask { target } => {
             put_map(out, 1);
             put_str(out, "cid");
@@ -146,6 +146,12 @@ pub(super) fn encode_request(
     });
 }
 
+fn put_budget(budget: Duration, out: &mut Vec<u8>) {
+    put_map(out, 1);
+    put_str(out, "budget_ms");
+    put_uint(out, u64::try_from(budget.as_millis()).unwrap_or(u64::MAX));
+}
+
 /// The name of a request.
 fn func(request: &Request) -> &str {
     match request {
@@ -157,6 +163,7 @@ fn func(request: &Request) -> &str {
         Request::Wait { .. } => "wait_for_actor",
         Request::List => "get_registry",
         Request::ReportDead { .. } => "delete_addr",
+        Request::RaiseBudget { .. } => "raise_budget",
         Request::Unknown { func } | Request::BadArguments { func } => func.as_str(),
     }
 }
