@@ -118,6 +118,7 @@ STREAMING = {
     "recv_ints",
     "stream_forever",
     "stream_then_die",
+    "lock_stdio_for_peer",
     "send_unencodable",
 }
 # Applications that don't read what comes after the beginning: (recording, function, whether it is
