@@ -246,7 +246,8 @@ class Player:
 
     def _session(self, conn: str) -> Session:
         if conn not in self.sessions:
-            self.sessions[conn] = self.actor.open()
+            self.sessions[conn] = Session(self.actor, self.actor.aid)
+            self.actor.add(self.sessions[conn])
         return self.sessions[conn]
 
     def _ended(self, session: Session) -> None:
@@ -449,6 +450,9 @@ class Player:
             if isinstance(step.message, SpawnSpec) and step.message.reg_addrs:
                 return step.message.reg_addrs[0]
         return "127.0.0.1", 0
+
+    def received(self, session: Session, message: AnyMessage) -> None:
+        """Nobody watches."""
 
     def ignored(self, session: Session, why: str) -> None:
         """As the reference does."""

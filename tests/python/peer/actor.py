@@ -13,6 +13,7 @@ from .functions import Function
 from .messages import (
     Address,
     Aid,
+    AnyMessage,
     CancelAck,
     SpawnSpec,
     Start,
@@ -31,6 +32,9 @@ class Host(Protocol):
 
     def has_ended(self, session: Session) -> None:
         """The other side closed."""
+
+    def received(self, session: Session, message: AnyMessage) -> None:
+        """A message came, before anything is made of it."""
 
     def met(self, session: Session) -> None:
         """The peer introduced itself."""
@@ -82,11 +86,10 @@ class Actor:
         """Texts for a failure."""
         return self.host.prose(kind, about)
 
-    def open(self, aid: Aid | None = None) -> Session:
+    def add(self, session: Session) -> None:
         """A connection begins, whoever made it: both ends say the same (§4.1)."""
-        session = Session(self, aid or self.aid)
         self.sessions.append(session)
-        return session
+        session.begin_talking()
 
     def look_up(self, start: Start) -> tuple[Function | None, str | None]:
         """The function that is asked for, or the name of what is wrong (§6.1)."""

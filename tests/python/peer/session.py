@@ -52,8 +52,10 @@ class Session:
         self._queued: list[Start] = []
         self._deframer = Deframer()
         self._garbage = 0
-        # Neither side waits for the other's (§4.1).
-        self.emit(aid)
+
+    def begin_talking(self) -> None:
+        """Neither side waits for the other's ``Aid`` (§4.1)."""
+        self.emit(self.aid)
 
     @property
     def peer_uid(self) -> Uid:
@@ -111,6 +113,7 @@ class Session:
         self._receive(message)
 
     def _receive(self, message: AnyMessage) -> None:
+        self.actor.host.received(self, message)
         if self.peer is None:
             self._introduce(message)
         elif isinstance(message, Aid):
@@ -164,10 +167,10 @@ class Session:
         if fault is not None:
             self.emit_refusal(start, fault)
             return
-        task = self.begin(start, function)
+        task = self.begin_task(start, function)
         self.actor.host.begin(task)
 
-    def begin(self, start: Start, function: Function) -> Task:
+    def begin_task(self, start: Start, function: Function) -> Task:
         """A task of the other side's, running here."""
         task = Task(self, start, function)
         self.tasks[start.cid] = task
@@ -179,7 +182,7 @@ class Session:
 
     def answer(self, start: Start, work: Callable[[], Any]) -> None:
         """A request to the runtime that is done at once: it is answered as a call is (§3.3)."""
-        task = self.begin(start, _VERB)
+        task = self.begin_task(start, _VERB)
         try:
             task.returned(work())
         except Exception as fault:  # Whatever it is, it is the caller's.
@@ -187,7 +190,7 @@ class Session:
 
     def wait_for(self, start: Start, registry: Registry) -> None:
         """``wait_for_actor``: answered once there is one (§6.6)."""
-        task = self.begin(start, _VERB)
+        task = self.begin_task(start, _VERB)
         self.actor.host.waits(task)
         registry.wait(start.kwargs["name"], lambda found: None if task.over else task.returned(found))
 

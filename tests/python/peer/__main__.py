@@ -1,0 +1,74 @@
+"""``python -m peer``: a server, a client or a parent that an actor of ours is tried against.
+
+Each prints one JSON object a line, and ends with 0, 1 (the other side did something else than
+expected), 70 (it did what would end a Python peer) or 75 (the deadline).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+from . import addresses, discovery, programs, steps
+from .ends import DEADLINE, exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="peer", description=__doc__)
+    roles = parser.add_subparsers(dest="role", required=True)
+    _server(roles.add_parser("server", help="is found at a registrar, and called"))
+    _client(roles.add_parser("client", help="calls an actor, or tries a registrar"))
+    _parent(roles.add_parser("parent", help="starts a program as its child"))
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument("--name", default=name, help="our name")
+    parser.add_argument("--deadline", type=float, default=DEADLINE, help="in seconds")
+    parser.add_argument(
+        "--bind",
+        type=addresses.parse,
+        default=("127.0.0.1", 0),
+        help="where we listen; by default any TCP port",
+    )
+
+
+def _server(parser: argparse.ArgumentParser) -> None:
+    _common(parser, "pyserver")
+    parser.add_argument(
+        "--registrar", type=addresses.parse, help="where to register; without it we are one"
+    )
+    _module(parser)
+
+
+def _client(parser: argparse.ArgumentParser) -> None:
+    _common(parser, "pyclient")
+    parser.add_argument("--registrar", type=addresses.parse, required=True)
+    parser.add_argument("--find", help="the actor to call; without it the registrar is tried")
+    parser.add_argument("--wait", action="store_true", help="wait until it is registered")
+    parser.add_argument("steps", nargs="*", choices=[[], *steps.ALL, *discovery.ALL])
+
+
+def _parent(parser: argparse.ArgumentParser) -> None:
+    _common(parser, "pyparent")
+    parser.add_argument("--exec", type=shlex.split, required=True, help="the child's program")
+    parser.add_argument("--child", default="child", help="its name")
+    _module(parser)
+    parser.add_argument("steps", nargs="*", choices=[[], *steps.ALL])
+
+
+def _module(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--module", action="append", help="what may be called; by default interop")
+
+
+def main() -> int:
+    """The command line."""
+    options = _parser().parse_args()
+    if getattr(options, "module", 0) is None:
+        options.module = [steps.NS]
+    return exit_code(getattr(programs, options.role), options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
