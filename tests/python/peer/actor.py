@@ -128,8 +128,9 @@ class Actor:
             session.serve()
 
     def crash(self, session: Session, failure: Failure) -> None:
-        """The runtime fails: whoever caused it is told, then the parent (§3.1)."""
-        session.crash(failure)
+        """The runtime fails: the parent is told, once more when it caused that itself (§3.1)."""
+        if session.is_link:
+            session.crash(failure)
         for link in self.sessions:
             if link.is_link:
                 link.crash(failure)
@@ -143,6 +144,9 @@ class Actor:
             raise WouldCrash(f"the runtime has no asynchronous method {start.func!r}")
         check, answer = verb
         if not _fits(Function("asyncfunc", check), start):
+            if start.func in ("cancel", "_cancel_task"):
+                # It closes the connection unanswered, or dies.
+                raise WouldCrash(f"self.{start.func} with the arguments {start.kwargs}")
             session.emit_refusal(start, "TypeError")
             return
         answer()

@@ -37,12 +37,11 @@ def main(argv: list[str]) -> int:
 
 async def _live(uid: tuple[str, str], parent: Address) -> None:
     with trio.fail_after(DEADLINE):
-        async with running(uid, False, {}) as host, host.connect(parent) as link:
+        async with running(uid, False, {}) as host, host.connect(parent, is_link=True) as link:
             await _obey(host, link)
 
 
 async def _obey(host: TrioHost, link: Connection) -> None:
-    link.session.is_link = True
     spec = await _instructions(host, link)
     try:
         host.actor.modules = load(spec.enable_modules)
@@ -56,22 +55,31 @@ async def _obey(host: TrioHost, link: Connection) -> None:
         await link.flush()
         raise
     host.actor.serve()
-    await host.cancelled.wait()
+    await _until_cancelled(host, link)
     await link.flush()
     await _leave(host, spec)
 
 
 async def _instructions(host: TrioHost, link: Connection) -> SpawnSpec:
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_fail_when_ended, link)
-        await host.told.wait()
-        nursery.cancel_scope.cancel()
+    await _wait(host.told, "a SpawnSpec", link)
     return host.spec
 
 
-async def _fail_when_ended(link: Connection) -> None:
+async def _until_cancelled(host: TrioHost, link: Connection) -> None:
+    # The base's child would stay for ever when its link ends; a test is not to leave it behind.
+    await _wait(host.cancelled, "a cancel request", link)
+
+
+async def _wait(event: trio.Event, what: str, link: Connection) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_fail_when_ended, what, link)
+        await event.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def _fail_when_ended(what: str, link: Connection) -> None:
     await link.ended.wait()
-    raise Expected("a SpawnSpec, but the parent closed the link")
+    raise Expected(f"{what}, but the parent closed the link")
 
 
 async def _bind(host: TrioHost, spec: SpawnSpec) -> list[Address]:

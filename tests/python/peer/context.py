@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from .dialogs import Dialog, Task
-from .messages import Return, Stop, Yield, unpack
+from .messages import Return, Started, Stop, Yield, unpack
 
 if TYPE_CHECKING:
     from .host import TrioHost
@@ -32,9 +32,10 @@ class Stream:
         if self._dialog.stop_taken:
             raise trio.EndOfChannel
         message = await self._host.next(self._dialog)
-        if isinstance(message, Yield):
+        if isinstance(message, (Yield, Return, Started)):
+            # A caller says only the first; the base takes all three for items.
             return unpack(message.pld)
-        if isinstance(message, (Stop, Return)):
+        if isinstance(message, Stop):
             raise trio.EndOfChannel
         # An Error of the caller's: the task is being cancelled for it.
         await trio.sleep_forever()

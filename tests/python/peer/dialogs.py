@@ -142,6 +142,7 @@ class Task(Dialog):
         if self.started:
             raise RuntimeError("started twice")
         self.started = True
+        self.session.check_open("say that it has started")
         self.session.emit(Started(self.cid, _payload(value)))
 
     def cancel(self, by: Uid, cid: str | None) -> None:
@@ -194,10 +195,13 @@ class Task(Dialog):
     def was_cancelled(self) -> None:
         """The task ended by its cancellation."""
         actor = self.session.actor
-        if self.cancelled_by is None and self.remote_error is not None:
-            self.failed_by(self.remote_error, actor.prose("relay", self).traceback)
-        elif self.function.kind == "asyncgen":
+        if self.function.kind == "asyncgen":
             self._end(Stop(self.cid))
+        elif self.function.kind == "asyncfunc":
+            # The base says nothing but the acknowledgement: its callers never ask for this.
+            self._end(None)
+        elif self.cancelled_by is None and self.remote_error is not None:
+            self.failed_by(self.remote_error, actor.prose("relay", self).traceback)
         else:
             self._cancelled_context(self.cancelled_by or actor.uid)
 

@@ -38,5 +38,6 @@ class Deframer:
 
     def finish(self) -> None:
         """The stream ended; it may do so only between frames (§1.4)."""
-        if self._buffer:
+        # Inside the length the base takes it for an ordinary end.
+        if len(self._buffer) >= _LENGTH.size:
             raise WouldCrash(f"closed inside a frame, {len(self._buffer)} bytes of it came")

@@ -74,17 +74,18 @@ class Connection:
             self._output = trio.Event()
             while self.session.outbox:
                 with trio.CancelScope(shield=True):
-                    await self._send(b"".join(self.session.outbox))
+                    await self._send(self.session.outbox.popleft())
             self._flushed.set()
 
-    async def _send(self, data: bytes) -> None:
-        self.session.outbox.clear()
+    async def _send(self, frame: bytes) -> None:
+        # One frame at a time: as the base does, and it notices that nobody listens any more.
         if self.session.broken:
             return
         try:
-            await self.stream.send_all(data)
+            await self.stream.send_all(frame)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self.session.broken = True
+            self.session.check_lost(frame)
 
     async def read(self) -> None:
         """Until the other side closes."""
@@ -118,10 +119,13 @@ class TrioHost:
     # Connections.
 
     @asynccontextmanager
-    async def connect(self, addr: Address, aid: Aid | None = None) -> AsyncIterator[Connection]:
+    async def connect(
+        self, addr: Address, aid: Aid | None = None, is_link: bool = False
+    ) -> AsyncIterator[Connection]:
         """A connection that we make; it is closed behind what was said on it."""
         stream = await addresses.connect(addr)
         connection = self._adopt(stream, aid)
+        connection.session.is_link = is_link
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run, connection)
             await connection.met.wait()

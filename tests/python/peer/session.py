@@ -21,7 +21,9 @@ from .messages import (
     SpawnSpec,
     Start,
     StartAck,
+    Started,
     Uid,
+    Yield,
     decode,
     encode,
 )
@@ -52,6 +54,7 @@ class Session:
         self._queued: list[Start] = []
         self._deframer = Deframer()
         self._garbage = 0
+        self._told = False
 
     def begin_talking(self) -> None:
         """Neither side waits for the other's ``Aid`` (§4.1)."""
@@ -73,6 +76,11 @@ class Session:
         """A Python peer dies when it streams to someone who has gone away."""
         if self.broken:
             raise WouldCrash(f"the connection was closed while a task wanted to {what}")
+
+    def check_lost(self, written: bytes) -> None:
+        """A frame could not be written: what a task of a context says itself is its end."""
+        if isinstance(decode(written[4:]), (Started, Yield)):
+            self.check_open("say something to its caller")
 
     def feed(self, data: bytes) -> None:
         """Bytes came."""
@@ -132,8 +140,9 @@ class Session:
         self.actor.host.met(self)
 
     def _be_told(self, spec: SpawnSpec) -> None:
-        if not self.is_link:
-            raise WouldCrash("a SpawnSpec on a connection that is no link to a parent")
+        if not self.is_link or self._told:
+            raise WouldCrash("a SpawnSpec that is not the second message of a child's link")
+        self._told = True
         self.actor.be_told(self, spec)
 
     def _be_asked(self, start: Start) -> None:
@@ -172,7 +181,11 @@ class Session:
 
     def begin_task(self, start: Start, function: Function) -> Task:
         """A task of the other side's, running here."""
+        former = self.tasks.get(start.cid)
         task = Task(self, start, function)
+        if former is not None:
+            # The base takes both for one context, which has started already.
+            task.started = former.started
         self.tasks[start.cid] = task
         return task
 
