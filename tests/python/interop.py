@@ -9,8 +9,9 @@ import builtins
 from collections.abc import AsyncIterator
 from typing import Any
 
-import tractor
 import trio
+
+import tractor
 
 
 async def add(a: int, b: int) -> int:
@@ -32,6 +33,12 @@ async def nap(seconds: float) -> float:
 async def fail(kind: str, text: str = "as asked for") -> None:
     """Fails with a builtin exception of that name."""
     raise getattr(builtins, kind)(text)
+
+
+async def relay(name: str) -> None:
+    """Calls ``fail`` of the actor of that name."""
+    async with tractor.find_actor(name) as portal:
+        await portal.run(fail, kind="ValueError")
 
 
 async def unencodable() -> Any:

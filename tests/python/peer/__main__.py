@@ -12,6 +12,9 @@ import sys
 
 from . import addresses, discovery, programs, steps
 from .ends import DEADLINE, exit_code
+from .remote import Remote
+
+NS = Remote.ns
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,7 +42,7 @@ def _server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registrar", type=addresses.parse, help="where to register; without it we are one"
     )
-    _module(parser)
+    parser.add_argument("--module", action="append", help=f"may be called; by default {NS}")
 
 
 def _client(parser: argparse.ArgumentParser) -> None:
@@ -47,26 +50,27 @@ def _client(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--registrar", type=addresses.parse, required=True)
     parser.add_argument("--find", help="the actor to call; without it the registrar is tried")
     parser.add_argument("--wait", action="store_true", help="wait until it is registered")
-    parser.add_argument("steps", nargs="*", choices=[[], *steps.ALL, *discovery.ALL])
+    _steps(parser, [*steps.ALL, *discovery.ALL])
 
 
 def _parent(parser: argparse.ArgumentParser) -> None:
     _common(parser, "pyparent")
     parser.add_argument("--exec", type=shlex.split, required=True, help="the child's program")
     parser.add_argument("--child", default="child", help="its name")
-    _module(parser)
-    parser.add_argument("steps", nargs="*", choices=[[], *steps.ALL])
+    _steps(parser, list(steps.ALL))
 
 
-def _module(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--module", action="append", help="what may be called; by default interop")
+def _steps(parser: argparse.ArgumentParser, names: list[str]) -> None:
+    parser.add_argument("--ns", default=NS, help="the module that the functions are in")
+    parser.add_argument("--other", help="one more actor with them, for the step relay")
+    parser.add_argument("steps", nargs="*", help="by default all: " + ", ".join(names))
 
 
 def main() -> int:
     """The command line."""
     options = _parser().parse_args()
     if getattr(options, "module", 0) is None:
-        options.module = [steps.NS]
+        options.module = [NS]
     return exit_code(getattr(programs, options.role), options)
 
 

@@ -67,7 +67,9 @@ class Host(Protocol):
 class Actor:
     """An identity, what it lets others call, and the registry if it keeps one."""
 
-    def __init__(self, aid: Aid, host: Host, modules: dict[str, dict[str, Function | None]]) -> None:
+    def __init__(
+        self, aid: Aid, host: Host, modules: dict[str, dict[str, Function | None]]
+    ) -> None:
         self.aid = aid
         self.host = host
         self.modules = modules

@@ -7,14 +7,15 @@ import ast
 import importlib
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import trio
 
 from . import addresses
 from .discovery import register, unregister
-from .errors import Failure
 from .ends import DEADLINE, exit_code
+from .errors import Failure
 from .faults import Expected, WouldCrash
 from .functions import Function, functions_of
 from .host import Connection, TrioHost, running
@@ -54,6 +55,7 @@ async def _obey(host: TrioHost, link: Connection) -> None:
         link.session.crash(Failure(type(fault).__name__, "", traceback.format_exc()))
         await link.flush()
         raise
+    host.registrars = spec.reg_addrs
     host.actor.serve()
     await _until_cancelled(host, link)
     await link.flush()
@@ -98,11 +100,9 @@ async def _register(host: TrioHost, spec: SpawnSpec, own: list[Address]) -> None
 async def _leave(host: TrioHost, spec: SpawnSpec) -> None:
     for registrar in spec.reg_addrs:
         with trio.move_on_after(UNREGISTER_TIMEOUT):
-            try:
+            # The registrar may be gone already.
+            with suppress(OSError, Expected, ExceptionGroup):
                 await unregister(host, registrar)
-            except (OSError, Expected, ExceptionGroup):
-                # The registrar may be gone already.
-                pass
 
 
 def load(modules: dict[str, str]) -> dict[str, dict[str, Function | None]]:

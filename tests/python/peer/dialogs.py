@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from .errors import BAD_TYPE, CANCELLED, OVERRUN, Failure, relay, report
-from .faults import Expected, WouldCrash
+from .faults import Expected
 from .functions import Function
 from .messages import (
     AnyMessage,
@@ -61,9 +61,7 @@ class Dialog:
     def _overrun(self) -> None:
         actor = self.session.actor
         failure = actor.prose(OVERRUN, self)
-        self.session.emit(
-            report(failure, actor.uid, self.cid, sender=self.session.peer_uid)
-        )
+        self.session.emit(report(failure, actor.uid, self.cid, sender=self.session.peer_uid))
 
     def take(self) -> AnyMessage | None:
         """The next message that waits."""

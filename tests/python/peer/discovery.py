@@ -46,6 +46,29 @@ async def find(remote: Remote, name: str) -> Address | None:
     return tuple(found[-1]) if found else None
 
 
+@asynccontextmanager
+async def open_actor(host: TrioHost, name: str) -> AsyncIterator[Remote | None]:
+    """The actor of a name, over a connection of its own."""
+    addr = await _find_anywhere(host, name)
+    if addr is None:
+        yield None
+        return
+    async with open_remote(host, addr) as remote:
+        yield remote
+
+
+async def _find_anywhere(host: TrioHost, name: str) -> Address | None:
+    if host.actor.registry is not None:
+        found = host.actor.registry.find(name)
+        return found[-1] if found else None
+    for registrar in host.registrars:
+        async with open_remote(host, registrar) as remote:
+            addr = await find(remote, name)
+        if addr is not None:
+            return addr
+    return None
+
+
 @dataclass
 class Lab:
     """What the steps with a registrar need."""

@@ -15,6 +15,7 @@ DIFFERENT = 1
 """The other side did not do what was expected of it."""
 WOULD_CRASH = 70
 """It did what ends a Python peer."""
+INTERRUPTED = 130
 TOO_LATE = 75
 """Nothing may hang: each program has a deadline."""
 DEADLINE = 60.0
@@ -36,6 +37,7 @@ def _explain(fault: BaseException) -> int:
         (Expected, DIFFERENT, "expected"),
         (OSError, DIFFERENT, "could not connect"),
         (trio.TooSlowError, TOO_LATE, "too late"),
+        (KeyboardInterrupt, INTERRUPTED, "interrupted"),
     ):
         found = next((leaf for leaf in found_in if isinstance(leaf, kind)), None)
         if found is not None:

@@ -9,6 +9,7 @@ import traceback
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import trio
@@ -20,9 +21,11 @@ from .dialogs import Dialog, Task
 from .errors import CANCELLED, OVERRUN, Failure, RemoteError
 from .faults import Expected, NotAid, WouldCrash
 from .functions import Function
-from .messages import Address, Aid, AnyMessage, SpawnSpec, Uid
+from .messages import Address, Aid, AnyMessage, Error, SpawnSpec, Uid
 from .session import Session
 
+CURRENT: ContextVar[TrioHost] = ContextVar("host")
+"""The actor whose task is running."""
 HANDSHAKE_TIMEOUT = 10
 """How long a server waits for an ``Aid`` (§4.2; the base waits longer)."""
 _CHUNK = 65536
@@ -111,6 +114,7 @@ class TrioHost:
         self.told = trio.Event()
         self.spec: SpawnSpec | None = None
         self.cancelled = trio.Event()
+        self.registrars: list[Address] = []
         self.on_event: Callable[..., None] = lambda event, **facts: None
         self._connections: dict[Session, Connection] = {}
         self._news: dict[Dialog, trio.Event] = {}
@@ -295,6 +299,7 @@ class TrioHost:
     # Tasks.
 
     async def _run_task(self, task: Task, scope: trio.CancelScope) -> None:
+        CURRENT.set(self)
         with scope:
             await self._apply(task)
         if not task.over and scope.cancelled_caught:
@@ -307,9 +312,11 @@ class TrioHost:
             value = await self._invoke(task)
         except (WouldCrash, trio.Cancelled):
             raise
-        except RemoteError as fault:
-            task.failed_by(fault.error, traceback.format_exc())
         except Exception as fault:  # Any failure of the application is its caller's.
+            remote = _remote_error(fault)
+            if remote is not None:
+                task.failed_by(remote, traceback.format_exc())
+                return
             message = fault.message if isinstance(fault, ExceptionGroup) else ""
             task.failed(Failure(type(fault).__name__, message, traceback.format_exc()))
         else:
@@ -336,6 +343,13 @@ class TrioHost:
                 task.send(item)
                 await self.flush(task.session)
         return None
+
+
+def _remote_error(fault: Exception) -> Error | None:
+    """Alone in its group it counts as itself: trio's nurseries wrap it."""
+    while isinstance(fault, ExceptionGroup) and len(fault.exceptions) == 1:
+        fault = fault.exceptions[0]
+    return fault.error if isinstance(fault, RemoteError) else None
 
 
 def _describe(about: Any) -> str:

@@ -20,6 +20,8 @@ from .messages import Address, Uid
 from .remote import Remote
 from .spawn import LOCK_MODULE, root_vars, spawn_spec
 
+LAST = "cancel_actor"
+"""The step after which there is nobody left to try."""
 STEP_TIMEOUT = 10.0
 EXIT_TIMEOUT = 5.0
 
@@ -46,6 +48,7 @@ async def _serve(host: TrioHost, options: Namespace) -> None:
     if options.registrar is None:
         host.actor.registry.register(host.actor.uid, own)
     else:
+        host.registrars = [options.registrar]
         await register(host, options.registrar, [own])
     say("ready", uid=host.actor.uid, addr=addresses.show(own))
     await host.cancelled.wait()
@@ -71,7 +74,7 @@ async def client(options: Namespace) -> int:
 async def _try_registrar(host: TrioHost, options: Namespace) -> int:
     own = await host.nursery.start(host.listen, options.bind)
     lab = Lab(host, options.registrar, own)
-    return await try_steps(discovery.ALL, options.steps, lab)
+    return await try_steps(discovery.ALL, options.steps or list(discovery.ALL), lab)
 
 
 async def _try_actor(host: TrioHost, options: Namespace) -> int:
@@ -80,8 +83,8 @@ async def _try_actor(host: TrioHost, options: Namespace) -> int:
         addr = await _look_for(registrar, options)
         say("found", name=options.find, addr=addresses.show(addr))
         async with open_remote(host, addr) as remote:
-            names = options.steps or list(steps.ALL)
-            return await try_steps(steps.ALL, names, remote)
+            remote.ns, remote.other = options.ns, options.other
+            return await try_steps(steps.ALL, options.steps or list(steps.ALL), remote)
 
 
 async def _look_for(registrar: Remote, options: Namespace) -> Address:
@@ -98,8 +101,10 @@ async def try_steps(
     known: dict[str, Callable[[Any], Awaitable[list[str]]]], names: list[str], what: Any
 ) -> int:
     """One after the other; each says a line. A failed one does not end the others."""
+    if strange := [name for name in names if name not in known]:
+        raise Expected(f"steps of {', '.join(known)}, not {', '.join(strange)}")
     code = OK
-    for name in names or known:
+    for name in names:
         if not await _try_step(name, known[name], what):
             code = DIFFERENT
     return code
@@ -154,18 +159,18 @@ async def _watch(
     host: TrioHost, own: Address, uid: Uid, process: trio.Process, options: Namespace
 ) -> int:
     remote = await _await_child(host, uid, process)
+    remote.ns, remote.other = options.ns, options.other
     remote.session.emit(spawn_spec(root_vars(own, [own]), [own], _modules(options)))
-    code = await try_steps(steps.ALL, options.steps or _for_child(), remote)
+    names = options.steps or list(steps.ALL)
+    last = [name for name in names if name == LAST]
+    code = await try_steps(steps.ALL, [name for name in names if name != LAST], remote)
     say("registry", table=host.actor.registry.table())
+    code |= await try_steps(steps.ALL, last, remote)
     return code | await _reap(host, uid, process, remote)
 
 
-def _for_child() -> list[str]:
-    return [name for name in steps.ALL if name != "cancel_actor"]
-
-
 def _modules(options: Namespace) -> dict[str, str]:
-    return {name: "" for name in options.module} | {LOCK_MODULE: ""}
+    return {options.ns: "", LOCK_MODULE: ""}
 
 
 async def _await_child(host: TrioHost, uid: Uid, process: trio.Process) -> Remote:

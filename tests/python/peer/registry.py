@@ -59,6 +59,8 @@ def is_valid(addr: Address) -> bool:
     if isinstance(port, str):
         return True
     ip = ipaddress.ip_address(host)
-    return port != 0 and (ip.is_private or ip.is_loopback) and not (
-        ip.is_unspecified or ip.is_multicast or ip.is_link_local
+    return (
+        port != 0
+        and (ip.is_private or ip.is_loopback)
+        and not (ip.is_unspecified or ip.is_multicast or ip.is_link_local)
     )

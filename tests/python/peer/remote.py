@@ -25,6 +25,11 @@ from .messages import (
 class Remote:
     """The actor on the other end of a connection."""
 
+    ns = "interop"
+    """Where the functions are that ``steps`` call."""
+    other: str | None = None
+    """The name of one more actor with them."""
+
     def __init__(self, host: TrioHost, connection: Connection) -> None:
         self.host = host
         self.connection = connection
@@ -71,6 +76,20 @@ class Remote:
                 return message.pld
             if isinstance(message, Error):
                 raise RemoteError(message)
+
+    async def item(self, call: Call) -> Any:
+        """A stream item."""
+        message = await self.next(call)
+        if not isinstance(message, Yield):
+            raise Expected(f"Yield, not {self.label(message)}")
+        return unpack(message.pld)
+
+    async def failure(self, call: Call) -> Error:
+        """How a dialog failed; items before that are skipped."""
+        while not isinstance(message := await self.next(call), Error):
+            if not isinstance(message, (Yield, Stop)):
+                raise Expected(f"Error, not {self.label(message)}")
+        return message
 
     async def started(self, call: Call) -> Any:
         """The first value of a context."""

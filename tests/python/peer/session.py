@@ -205,7 +205,9 @@ class Session:
         """``wait_for_actor``: answered once there is one (§6.6)."""
         task = self.begin_task(start, _VERB)
         self.actor.host.waits(task)
-        registry.wait(start.kwargs["name"], lambda found: None if task.over else task.returned(found))
+        registry.wait(
+            start.kwargs["name"], lambda found: None if task.over else task.returned(found)
+        )
 
     def cancel_task(self, start: Start) -> None:
         """``_cancel_task`` (§6.4)."""

@@ -14,16 +14,16 @@ import trio
 from .dialogs import FEEDER, Call
 from .errors import CANCELLED, OVERRUN, RELAYED, RemoteError
 from .faults import Expected
-from .messages import CancelAck, Error, Return, Stop, Yield, unpack
+from .messages import CancelAck, Error, Return, Stop
 from .remote import Remote
 
-NS = "interop"
 Step = Callable[[Remote], Awaitable[list[str]]]
 ALL: dict[str, Step] = {}
 
 _VALUES: list[Any] = [
-    None, True, False, 0, -1, 127, 128, -32, -33, 2**63 - 1, 2**64 - 1, -(2**63), 1.5, 2.0, "", "h\u00e9llo",
-    "s" * 300, b"", b"\x00\xff", b"b" * 300, [], [1, [2, [None]]], list(range(20)), {}, {"a": {"b": [1]}},
+    None, True, False, 0, -1, 127, 128, -32, -33, 2**63 - 1, 2**64 - 1, -(2**63), 1.5, 2.0,
+    "", "h\u00e9llo", "s" * 300, b"", b"\x00\xff", b"b" * 300,
+    [], [1, [2, [None]]], list(range(20)), {}, {"a": {"b": [1]}},
 ]  # fmt: skip
 
 
@@ -63,7 +63,7 @@ async def _refused(remote: Remote, type_name: str, ns: str, func: str, **kwargs:
 @step
 async def add(remote: Remote) -> list[str]:
     """A call."""
-    check(await remote.run(NS, "add", a=2, b=3), 5)
+    check(await remote.run(remote.ns, "add", a=2, b=3), 5)
     trace = remote.trace()
     check(trace, ["StartAck add asyncfunc", "Return add 5"])
     return trace
@@ -73,7 +73,7 @@ async def add(remote: Remote) -> list[str]:
 async def echo(remote: Remote) -> list[str]:
     """Values of all kinds come back as they were."""
     for value in _VALUES:
-        back = await remote.run(NS, "echo", x=value)
+        back = await remote.run(remote.ns, "echo", x=value)
         check(back, value)
         check(type(back), type(value))
     return remote.trace()
@@ -82,14 +82,14 @@ async def echo(remote: Remote) -> list[str]:
 @step
 async def large(remote: Remote) -> list[str]:
     """A frame that does not fit into a socket's buffer."""
-    check(await remote.run(NS, "echo", x=b"x" * 3_000_000), b"x" * 3_000_000)
+    check(await remote.run(remote.ns, "echo", x=b"x" * 3_000_000), b"x" * 3_000_000)
     return remote.trace()
 
 
 @step
 async def many(remote: Remote) -> list[str]:
     """Calls that overlap."""
-    calls = [remote.start(NS, "nap", seconds=0.01 * (i % 3)) for i in range(30)]
+    calls = [remote.start(remote.ns, "nap", seconds=0.01 * (i % 3)) for i in range(30)]
     for i, call in enumerate(calls):
         check(await remote.result(call), 0.01 * (i % 3))
     return [f"{len(remote.trace())} messages"]
@@ -98,7 +98,7 @@ async def many(remote: Remote) -> list[str]:
 @step
 async def fail(remote: Remote) -> list[str]:
     """A call that fails."""
-    error = await _fails(remote, remote.run(NS, "fail", kind="ValueError"))
+    error = await _fails(remote, remote.run(remote.ns, "fail", kind="ValueError"))
     check(error.canceller, None)
     trace = remote.trace()
     check(trace, ["StartAck fail asyncfunc", f"Error fail {error.boxed_type_str}"])
@@ -108,7 +108,7 @@ async def fail(remote: Remote) -> list[str]:
 @step
 async def no_function(remote: Remote) -> list[str]:
     """Refused, and not acknowledged."""
-    return await _refused(remote, "AttributeError", NS, "nope")
+    return await _refused(remote, "AttributeError", remote.ns, "nope")
 
 
 @step
@@ -120,7 +120,7 @@ async def no_module(remote: Remote) -> list[str]:
 @step
 async def bad_arguments(remote: Remote) -> list[str]:
     """Refused, and not acknowledged."""
-    return await _refused(remote, "TypeError", NS, "add", zzz=1)
+    return await _refused(remote, "TypeError", remote.ns, "add", zzz=1)
 
 
 async def _leave_generator(remote: Remote, call: Call, is_read: bool) -> None:
@@ -135,7 +135,7 @@ async def _leave_generator(remote: Remote, call: Call, is_read: bool) -> None:
 @step
 async def count(remote: Remote) -> list[str]:
     """A generator to its end."""
-    call = remote.start(NS, "count_to", n=3)
+    call = remote.start(remote.ns, "count_to", n=3)
     while not isinstance(await remote.next(call), (Stop, Error)):
         pass
     await _leave_generator(remote, call, is_read=True)
@@ -149,7 +149,7 @@ async def count(remote: Remote) -> list[str]:
 @step
 async def count_and_leave(remote: Remote) -> list[str]:
     """A generator that is left early stops, and says no error."""
-    call = remote.start(NS, "count_forever")
+    call = remote.start(remote.ns, "count_forever")
     for _ in range(4):
         await remote.next(call)
     await _leave_generator(remote, call, is_read=False)
@@ -162,7 +162,7 @@ async def count_and_leave(remote: Remote) -> list[str]:
 @step
 async def count_and_fail(remote: Remote) -> list[str]:
     """A generator that fails says no ``Stop``."""
-    call = remote.start(NS, "count_then_fail", n=2)
+    call = remote.start(remote.ns, "count_then_fail", n=2)
     while not isinstance(message := await remote.next(call), (Stop, Error)):
         pass
     check(type(message), Error)
@@ -176,7 +176,7 @@ async def count_and_fail(remote: Remote) -> list[str]:
 @step
 async def context(remote: Remote) -> list[str]:
     """A context without a stream."""
-    call = remote.start(NS, "give_back", first=[1], last={"r": 2})
+    call = remote.start(remote.ns, "give_back", first=[1], last={"r": 2})
     check(await remote.started(call), [1])
     check(await remote.result(call), {"r": 2})
     trace = remote.trace()
@@ -188,23 +188,25 @@ async def context(remote: Remote) -> list[str]:
 @step
 async def stream(remote: Remote) -> list[str]:
     """Both directions; we stop first, so the callee says no ``Stop``."""
-    call = remote.start(NS, "counter", start=10)
+    call = remote.start(remote.ns, "counter", start=10)
     check(await remote.started(call), 10)
     call.open_stream()
     for item, total in ((1, 11), (2, 13), (-3, 10)):
         call.send(item)
-        check(unpack((await remote.next(call)).pld), total)
+        check(await remote.item(call), total)
     call.leave_stream()
     check(await remote.result(call), 10)
     trace = remote.trace()
-    check(trace[2:], ["Yield counter 11", "Yield counter 13", "Yield counter 10", "Return counter 10"])
+    check(
+        trace[2:], ["Yield counter 11", "Yield counter 13", "Yield counter 10", "Return counter 10"]
+    )
     return trace
 
 
 @step
 async def callee_stops(remote: Remote) -> list[str]:
     """The callee stops first: then it returns."""
-    call = remote.start(NS, "send_items", n=3)
+    call = remote.start(remote.ns, "send_items", n=3)
     check(await remote.started(call), 3)
     check(await remote.result(call), "sent")
     trace = remote.trace()
@@ -216,7 +218,7 @@ async def callee_stops(remote: Remote) -> list[str]:
 @step
 async def cancel(remote: Remote) -> list[str]:
     """A context is cancelled, without a stream."""
-    call = remote.start(NS, "sleep_until_cancelled")
+    call = remote.start(remote.ns, "sleep_until_cancelled")
     check(await remote.started(call), "sleeping")
     await _cancel(remote, call)
     trace = remote.trace()
@@ -227,9 +229,9 @@ async def cancel(remote: Remote) -> list[str]:
 @step
 async def cancel_stream(remote: Remote) -> list[str]:
     """A context is cancelled while it streams: it stops before its error."""
-    call = remote.start(NS, "stream_until_cancelled")
+    call = remote.start(remote.ns, "stream_until_cancelled")
     check(await remote.started(call), None)
-    check(type(await remote.next(call)), Yield)
+    check(await remote.item(call), 0)
     await _cancel(remote, call)
     trace = remote.trace()
     name = "stream_until_cancelled"
@@ -239,10 +241,9 @@ async def cancel_stream(remote: Remote) -> list[str]:
 
 async def _cancel(remote: Remote, call: Call) -> None:
     check(await remote.result(remote.cancel(call)), True)
-    while not isinstance(message := await remote.next(call), Error):
-        pass
-    if not call.absorbs(message):
-        raise Expected(f"our own cancellation, not {message}")
+    error = await remote.failure(call)
+    if not call.absorbs(error):
+        raise Expected(f"our own cancellation, not {error}")
     call.forget()
 
 
@@ -256,7 +257,7 @@ def _check_cancelled(trace: list[str], between: list[str]) -> None:
 @step
 async def cancel_call(remote: Remote) -> list[str]:
     """A plain call is cancelled: the base's own never do so, but it can be asked for."""
-    call = remote.start(NS, "nap", seconds=60)
+    call = remote.start(remote.ns, "nap", seconds=60)
     await remote.next(call)
     check(await remote.result(remote.cancel(call)), True)
     return remote.trace()
@@ -274,7 +275,7 @@ async def cancel_unknown(remote: Remote) -> list[str]:
 @step
 async def fail_before(remote: Remote) -> list[str]:
     """A context fails before ``Started``: the base still cancels it."""
-    call = remote.start(NS, "fail_before", kind="ValueError")
+    call = remote.start(remote.ns, "fail_before", kind="ValueError")
     await _fails(remote, remote.started(call))
     check(await remote.result(remote.cancel(call)), True)
     return remote.trace()
@@ -283,7 +284,7 @@ async def fail_before(remote: Remote) -> list[str]:
 @step
 async def fail_after(remote: Remote) -> list[str]:
     """A context fails after ``Started``."""
-    call = remote.start(NS, "fail_after", kind="ValueError")
+    call = remote.start(remote.ns, "fail_after", kind="ValueError")
     check(await remote.started(call), "ok")
     await _fails(remote, remote.result(call))
     return remote.trace()
@@ -292,7 +293,7 @@ async def fail_after(remote: Remote) -> list[str]:
 @step
 async def fail_streaming(remote: Remote) -> list[str]:
     """A context fails while its stream is open."""
-    call = remote.start(NS, "fail_streaming", kind="ValueError")
+    call = remote.start(remote.ns, "fail_streaming", kind="ValueError")
     check(await remote.started(call), "ok")
     await _fails(remote, remote.result(call))
     return remote.trace()
@@ -301,7 +302,7 @@ async def fail_streaming(remote: Remote) -> list[str]:
 @step
 async def cancel_itself(remote: Remote) -> list[str]:
     """A context that cancels itself is not absorbed."""
-    call = remote.start(NS, "cancel_itself")
+    call = remote.start(remote.ns, "cancel_itself")
     await remote.started(call)
     error = await _fails(remote, remote.result(call))
     check(error.boxed_type_str, CANCELLED)
@@ -312,9 +313,26 @@ async def cancel_itself(remote: Remote) -> list[str]:
 
 
 @step
+async def relay(remote: Remote) -> list[str]:
+    """The actor calls another, whose failure becomes its own (§3.4)."""
+    if remote.other is None:
+        return ["nobody to call, without --other"]
+    try:
+        value = await remote.run(remote.ns, "relay", name=remote.other)
+    except RemoteError as fault:
+        error = fault.error
+    else:
+        raise Expected(f"a failure, not {value!r}")
+    check(error.src_uid[0], remote.other)
+    check(error.relay_path, [error.src_uid, remote.uid])
+    check((error.src_type_str, error.boxed_type_str), ("ValueError", RELAYED))
+    return remote.trace()
+
+
+@step
 async def overrun_here(remote: Remote) -> list[str]:
     """We read too slowly: the callee's task fails with our complaint (§6.7)."""
-    call = remote.start(NS, "flood", n=FEEDER + 36)
+    call = remote.start(remote.ns, "flood", n=FEEDER + 36)
     check(await remote.started(call), FEEDER + 36)
     call.open_stream()
     while call.remote_error is None:
@@ -331,15 +349,14 @@ async def overrun_here(remote: Remote) -> list[str]:
 @step
 async def overrun_there(remote: Remote) -> list[str]:
     """We send too fast: that is said, and names us (§6.7). Once, or for each item."""
-    call = remote.start(NS, "slow_reader", delay=2.0)
+    call = remote.start(remote.ns, "slow_reader", delay=2.0)
     await remote.started(call)
     call.open_stream()
     for i in range(FEEDER + 16):
         call.send(i)
-    message = await remote.next(call)
-    check(type(message), Error)
-    check(message.boxed_type_str, OVERRUN)
-    check(message.sender, remote.session.actor.uid)
+    error = await remote.failure(call)
+    check(error.boxed_type_str, OVERRUN)
+    check(error.sender, remote.session.actor.uid)
     check(await remote.result(remote.cancel(call)), True)
     call.forget()
     return remote.trace()
@@ -348,7 +365,7 @@ async def overrun_there(remote: Remote) -> list[str]:
 @step
 async def in_band(remote: Remote) -> list[str]:
     """As many items as may wait are never too many."""
-    call = remote.start(NS, "slow_reader", delay=0.3)
+    call = remote.start(remote.ns, "slow_reader", delay=0.3)
     await remote.started(call)
     call.open_stream()
     for i in range(FEEDER - 2):
@@ -362,7 +379,7 @@ async def in_band(remote: Remote) -> list[str]:
 @step
 async def late_messages(remote: Remote) -> list[str]:
     """What comes for a dialog that has ended is not answered (§6.9)."""
-    call = remote.start(NS, "give_back", first=1, last=2)
+    call = remote.start(remote.ns, "give_back", first=1, last=2)
     await remote.started(call)
     while not isinstance(await remote.next(call), Return):
         pass
@@ -377,7 +394,7 @@ async def late_messages(remote: Remote) -> list[str]:
 @step
 async def cancel_actor(remote: Remote) -> list[str]:
     """The actor is cancelled: every context of it ends first, then it acknowledges, and closes."""
-    call = remote.start(NS, "sleep_until_cancelled")
+    call = remote.start(remote.ns, "sleep_until_cancelled")
     await remote.started(call)
     remote.trace()
     request = remote.start("self", "cancel")
@@ -386,7 +403,7 @@ async def cancel_actor(remote: Remote) -> list[str]:
     trace = remote.trace()
     error = f"Error sleep_until_cancelled {CANCELLED}"
     check(trace, ["StartAck cancel asyncfunc", error, "CancelAck cancel True"])
-    check(call.remote_error.canceller, remote.session.actor.uid)
+    check((await remote.failure(call)).canceller, remote.session.actor.uid)
     return trace
 
 

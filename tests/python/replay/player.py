@@ -1,35 +1,14 @@
-"""Plays every actor of every recording with the peer, and compares what it says byte for byte.
-
-Run it as ``python -m replay [RECORDING...]``. There are two parts:
-
-* every recorded frame is read, and written again from what was understood of it;
-* every actor is put into its recorded place: it reads what the others said, in the recorded order,
-  and what it says must be the recorded bytes, connection by connection.
-
-What is given to the peer is what an application or a process decides: names and uuids, pids, cids,
-addresses, payloads, which function is called and when, what type of failure a task dies of, whether
-it opens a stream, and all texts of errors. Everything else is the peer's own doing, and what it must
-say without being asked is never given to it: ``Aid``, ``StartAck`` and its kind, refusals, what a
-registrar answers, the order of a cancellation's replies with its canceller, overruns, the path and
-the type of relayed errors, when a child that boots begins to serve.
-"""
+"""One actor in its recorded place."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import defaultdict, deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from peer.actor import Actor
 from peer.dialogs import Call, Dialog, Task
 from peer.errors import BAD_TYPE, CANCELLED, Failure
 from peer.faults import WouldCrash
-from peer.frames import frame
-from peer.functions import Function
 from peer.messages import (
     Aid,
     AnyMessage,
@@ -44,155 +23,16 @@ from peer.messages import (
     Uid,
     Yield,
     decode,
-    encode,
-    pack,
-    unpack,
 )
 from peer.session import Session
 from peer.spawn import root_vars, spawn_spec
 
-RECORDINGS = Path(__file__).resolve().parents[2] / "core" / "tests" / "transcripts"
-
-# What was called, and how: the signatures decide about wrong arguments.
-_KINDS = {
-    "asyncfunc": {
-        "add": lambda x, y=1: 0,
-        "MyErr": None,
-        "boom": lambda: 0,
-        "assert_err": lambda: 0,
-        "custom_err": lambda: 0,
-        "group_err": lambda: 0,
-        "noop": lambda: 0,
-        "echo": lambda val: 0,
-        "ret_kind": lambda kind: 0,
-        "ret_special": lambda kind: 0,
-        "sleep_rpc": lambda t: 0,
-        "cancel_other": lambda name: 0,
-        "spawn_and_fail": lambda depth: 0,
-    },
-    "asyncgen": {
-        "gen": lambda n: 0,
-        "gen_forever": lambda: 0,
-        "gen_err": lambda: 0,
-        "old_stream": lambda n: 0,
-    },
-    "context": {
-        "simple": lambda ctx, a=None, ret=None: 0,
-        "ctx_error_before_started": lambda ctx: 0,
-        "ctx_error_after_started": lambda ctx: 0,
-        "never_started": lambda ctx: 0,
-        "sleep_forever": lambda ctx: 0,
-        "self_cancel": lambda ctx: 0,
-        "stream_forever": lambda ctx: 0,
-        "stream_then_die": lambda ctx: 0,
-        "echo_stream": lambda ctx: 0,
-        "child_sends": lambda ctx, n: 0,
-        "child_sends_fast": lambda ctx, n: 0,
-        "slow_reader": lambda ctx: 0,
-        "bad_started": lambda ctx: 0,
-        "bad_return": lambda ctx: 0,
-        "bad_yield": lambda ctx: 0,
-        "recv_ints": lambda ctx: 0,
-        "send_unencodable": lambda ctx: 0,
-        "pauser": lambda ctx: 0,
-    },
-}
-MODULES: dict[str, dict[str, Function | None]] = {
-    "eps": {
-        name: Function(kind, call) if call else None
-        for kind, functions in _KINDS.items()
-        for name, call in functions.items()
-    },
-    "tractor.devx.debug._tty_lock": {
-        "lock_stdio_for_peer": Function("context", lambda ctx, subactor_task_uid: 0)
-    },
-}
-
-# Contexts that open their end of the stream once they have started.
-STREAMING = {
-    "echo_stream",
-    "child_sends",
-    "child_sends_fast",
-    "slow_reader",
-    "bad_yield",
-    "recv_ints",
-    "stream_forever",
-    "stream_then_die",
-    "lock_stdio_for_peer",
-    "send_unencodable",
-}
-# Applications that don't read what comes after the beginning: (recording, function, whether it is
-# the caller, which of several).
-DEAF = {
-    ("g_ctx_cancel_by_caller", "stream_forever", True, 1),
-    ("q_debug", "lock_stdio_for_peer", True, 1),
-    ("i_overrun", "child_sends_fast", True, 1),
-    ("i_overrun", "slow_reader", False, 1),
-    ("m_msgtype", "bad_yield", False, 1),
-}
-# Where a task's last word can't be encoded, so that nothing is said.
-SILENT = {"c2_unencodable", "m2_unencodable_stream"}
+from .application import DEAF, MODULES, SILENT, STREAMING
+from .recording import Recording, Step
 
 
 class Wrong(Exception):
     """The peer said something else than the recorded actor."""
-
-
-@dataclass
-class Step:
-    """A recorded frame, or an event of a connection."""
-
-    seq: int
-    conn: str
-    event: str
-    by: str
-    frame: bytes = b""
-    message: AnyMessage | None = None
-    sent: bool = True
-
-
-@dataclass
-class Recording:
-    """One scenario."""
-
-    name: str
-    steps: list[Step] = field(default_factory=list)
-    ends: dict[str, dict[str, Uid]] = field(default_factory=lambda: defaultdict(dict))
-    aids: dict[Uid, Aid] = field(default_factory=dict)
-    children: set[str] = field(default_factory=set)
-    main: dict[str, str] | None = None
-
-    def frames(self) -> Iterator[Step]:
-        """Without the events."""
-        return (step for step in self.steps if step.event == "frame")
-
-
-def read(path: Path) -> Recording:
-    """A recording from its file."""
-    recording = Recording(path.stem)
-    for line in path.read_text(encoding="utf-8").splitlines():
-        _read_line(recording, json.loads(line))
-    return recording
-
-
-def _read_line(recording: Recording, line: dict[str, Any]) -> None:
-    event = line.get("event")
-    if "hex" in line:
-        raw = bytes.fromhex(line["hex"])
-        message = decode(raw[4:])
-        step = Step(line["seq"], line["conn"], "frame", line["from"], raw, message)
-        recording.steps.append(step)
-        if isinstance(message, Aid):
-            recording.ends[step.conn][step.by] = message.uid
-            recording.aids[message.uid] = message
-    elif event == "tx_err":
-        # What was written last did not get onto the wire.
-        recording.steps[-1].sent = False
-    elif event in ("eof", "rx_err", "close"):
-        recording.steps.append(Step(line["seq"], line["conn"], event, line["by"]))
-    elif event == "proc_start" and "--uid" in line["orig_argv"]:
-        argv = line["orig_argv"]
-        recording.children.add(argv[argv.index("--uid") + 1].split("'")[3])
 
 
 class Player:
@@ -214,7 +54,6 @@ class Player:
         self.calls_made: dict[tuple[str, bool], int] = defaultdict(int)
         self.deaf: set[str] = set()
         self.compared = 0
-        self.prompted = 0
 
     def _own_errors(self) -> dict[str | None, deque[Error]]:
         errors: dict[str | None, deque[Error]] = defaultdict(deque)
@@ -229,10 +68,11 @@ class Player:
     def _takes_part(self, step: Step) -> bool:
         return self.actor.uid in self.recording.ends[step.conn].values()
 
-    def play(self) -> None:
-        """From the first step to the last."""
-        for self.step in filter(self._takes_part, self.recording.steps):
-            session = self._session(self.step.conn)
+    def play(self) -> int:
+        """From the first step to the last; how many frames were compared."""
+        for step in filter(self._takes_part, self.recording.steps):
+            self.step = step
+            session = self._session(step.conn)
             if self.step.event != "frame":
                 self._ended(session)
             elif self._is_ours(self.step):
@@ -243,6 +83,7 @@ class Player:
             if session.outbox:
                 said = decode(session.outbox[0][4:])
                 raise Wrong(f"at the end, on {conn}: says {said}, the recorded one doesn't")
+        return self.compared
 
     def _session(self, conn: str) -> Session:
         if conn not in self.sessions:
@@ -274,7 +115,6 @@ class Player:
     def _expect(self, session: Session) -> None:
         if not session.outbox:
             self._prompt(session, self.step.message)
-            self.prompted += 1
         said = session.outbox.popleft() if session.outbox else b""
         if said != self.step.frame:
             shown = decode(said[4:]) if said else None
@@ -315,8 +155,10 @@ class Player:
 
     def _spec(self, wanted: SpawnSpec) -> SpawnSpec:
         given = wanted.runtime_vars
-        known = self.spec.runtime_vars if self.spec else root_vars(
-            given["_root_mailbox"], wanted.reg_addrs, given["_debug_mode"]
+        known = (
+            self.spec.runtime_vars
+            if self.spec
+            else root_vars(given["_root_mailbox"], wanted.reg_addrs, given["_debug_mode"])
         )
         return spawn_spec(known, wanted.reg_addrs, wanted.enable_modules, wanted.main_data)
 
@@ -376,7 +218,9 @@ class Player:
 
     def _cause(self, wanted: Error) -> Error | None:
         path = wanted.relay_path[:-1]
-        return next((error for error in reversed(self.heard_errors) if error.relay_path == path), None)
+        return next(
+            (error for error in reversed(self.heard_errors) if error.relay_path == path), None
+        )
 
     def _last_item(self, task: Task) -> Yield:
         return next(
@@ -468,56 +312,3 @@ class Player:
 
     def must_end(self) -> None:
         """It does so as recorded."""
-
-
-def rewrite(recording: Recording) -> int:
-    """Every frame, read and written again."""
-    count = 0
-    for step in recording.frames():
-        again = frame(encode(step.message))
-        if again != step.frame:
-            raise Wrong(f"seq {step.seq}: written again as {again.hex()}")
-        _rewrite_payload(step)
-        count += 1
-    return count
-
-
-def _rewrite_payload(step: Step) -> None:
-    """Payloads are opaque to a message, so they are tried too."""
-    payload = getattr(step.message, "pld", None)
-    if isinstance(step.message, (Started, Yield, Return)):
-        if bytes(pack(unpack(payload))) != bytes(payload):
-            raise Wrong(f"seq {step.seq}: its payload is written otherwise")
-
-
-def main(names: list[str]) -> int:
-    """All recordings, or some; the number of failures is said, and is the exit code's truth."""
-    paths = sorted(RECORDINGS.glob("*.jsonl"))
-    failures = 0
-    total = actors = 0
-    for path in paths:
-        if names and path.stem not in names:
-            continue
-        recording = read(path)
-        try:
-            rewrite(recording)
-        except Wrong as wrong:
-            failures += 1
-            print(f"FAIL {path.stem}: {wrong}")
-        for uid in recording.aids:
-            player = Player(recording, uid)
-            actors += 1
-            try:
-                player.play()
-            except (Wrong, WouldCrash) as wrong:
-                failures += 1
-                print(f"FAIL {path.stem} as {uid[0]}: {wrong}")
-                continue
-            total += player.compared
-            print(f"ok   {path.stem} as {uid[0]}: {player.compared} frames, {player.prompted} of them asked for")
-    print(f"{actors} actors, {total} frames the same, {failures} failures")
-    return 1 if failures or not actors else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
