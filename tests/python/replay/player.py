@@ -48,6 +48,7 @@ class Player:
         self.actor = Actor(aid, self, MODULES)
         self.spec: SpawnSpec | None = None
         self.to_register = 0
+        self.crashed = False
         self.step: Step | None = None
         self.errors = self._own_errors()
         self.heard_errors: list[Error] = []
@@ -103,7 +104,10 @@ class Player:
             session.feed(self.step.frame)
         except WouldCrash:
             # The recorded one must have died of it too: its last words are looked for.
+            self.crashed = True
             self.actor.crash(session, self._texts(None))
+        if session.is_link and self.to_register and session.outbox:
+            raise Wrong(f"seq {self.step.seq}: answered before it has registered")
         if isinstance(self.step.message, Error):
             self.heard_errors.append(self.step.message)
 
@@ -145,11 +149,11 @@ class Player:
             session.emit(self._spec(wanted))
         elif isinstance(wanted, Start):
             self._call(session, wanted)
-        elif isinstance(wanted, Error) and wanted.cid is None:
+        elif isinstance(wanted, Error) and wanted.cid is None and not self.crashed:
             session.crash(self._failure(wanted))
         else:
             dialog = session.calls.get(wanted.cid) or session.tasks.get(wanted.cid)
-            if dialog is None:
+            if dialog is None or self.crashed:
                 raise Wrong(f"seq {self.step.seq}: has no dialog for {wanted}")
             self._act(dialog, wanted)
 
