@@ -247,7 +247,13 @@ impl ActorBuilder {
             link,
         };
         let spawned = shared.command(|inner, now| {
-            let (child, _) = inner.core.spawn(now, id, config)?;
+            let (child, _) = inner.core.spawn(now, id, config).map_err(|misuse| {
+                // Closed by a failure that its body is about to hear of.
+                match inner.nurseries.get(&id).is_some_and(|owner| !owner.failures.is_empty()) {
+                    true => Error::Cancelled,
+                    false => misuse.into(),
+                }
+            })?;
             let uid = inner.core.child_uid(child).cloned();
             let connects_back = back.is_some();
             let plan = uid.as_ref().map(|uid| self.plan(&shared, uid, back));

@@ -2,9 +2,11 @@
 //! to do, before anything is spawned.
 
 use std::collections::BTreeMap;
+use std::future::IntoFuture as _;
 use std::os::unix::net::UnixListener;
 
 use tractor::error::{ChildPhase, Misuse};
+use tractor::scope;
 use tractor::{Address, Error, Result, RootConfig, module, open_nursery, open_root_actor};
 use tractor_core::error::Misuse as Core;
 
@@ -97,6 +99,20 @@ async fn registry_address_that_other_machines_reach_is_refused() {
         let said = error.to_string();
         assert!(said.contains(text) && said.contains("listen on 127.0.0.1"), "{said}");
     }
+}
+
+/// Who starts a child while another one's failure ends the nursery has done nothing wrong.
+#[tractor::test(matrix)]
+async fn nursery_that_a_failure_ends_takes_no_children_and_blames_nobody() {
+    let failed: Result<()> = open_nursery(async |an| {
+        let first = an.start_actor("first").exe("/nonexistent/program").await;
+        assert!(matches!(first, Err(Error::ActorFailed(_))), "{first:?}");
+        let second = scope::shield(an.start_actor("second").into_future()).await;
+        assert!(matches!(second, Err(Error::Cancelled)), "{second:?}");
+        Ok(())
+    })
+    .await;
+    assert!(matches!(failed, Err(Error::ActorFailed(_))), "{failed:?}");
 }
 
 #[tractor::test(matrix)]
