@@ -9,6 +9,7 @@
 //! | `endings` | how dialogs end |
 //! | `children` | nurseries and children |
 //! | `closing` | connections and the actor ending |
+//! | `parting` | what ends before a connection to a base peer does |
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
@@ -26,7 +27,7 @@ use crate::id::{
 };
 use crate::msg::{Aid, Extension, Msg, Start};
 use crate::outbox::{Outbound, Payload};
-use crate::output::{CloseReason, Effect, Event, Output, Outputs};
+use crate::output::{Effect, Event, Output, Outputs};
 use crate::registry::{Owner, Registry};
 use crate::rng::Rng;
 use crate::supervise::{Child, ExitStatus, Nursery};
@@ -36,6 +37,7 @@ mod children;
 mod closing;
 mod dialogs;
 mod endings;
+mod parting;
 mod receive;
 mod requests;
 
@@ -316,7 +318,7 @@ impl Actor {
         if matches!(channel.role, Role::ToChild | Role::ToParent) || channel.is_ended() {
             return Err(Misuse::NotOpen);
         }
-        self.close_conn(conn, CloseReason::ByUs);
+        self.part(conn);
         Ok(())
     }
 

@@ -103,6 +103,8 @@ pub(crate) struct Channel {
     pub(crate) waiting: Vec<DialogId>,
     /// The peer said goodbye: its end is no surprise.
     pub(crate) said_goodbye: bool,
+    /// We close it once the tasks of ours have ended there.
+    pub(crate) parting: bool,
     /// The highest number the peer gave a dialog.
     peer_cid: u64,
     next_cid: u64,
@@ -128,6 +130,7 @@ impl Channel {
             asked: BTreeMap::new(),
             waiting: Vec::new(),
             said_goodbye: false,
+            parting: false,
             peer_cid: 0,
             next_cid: u64::from(role.is_opener()),
             ended: VecDeque::new(),

@@ -205,7 +205,7 @@ impl Actor {
     /// Ends the actor when nothing of it is left.
     pub(super) fn check_end(&mut self) {
         let idle = self.tasks == 0 && self.children.is_empty() && self.nurseries.is_empty();
-        if self.life == Life::Closing && self.body_done && idle {
+        if self.life == Life::Closing && self.body_done && idle && !self.stays_for_peers() {
             self.end(false);
         }
     }

@@ -151,7 +151,7 @@ impl Actor {
         Ok(())
     }
 
-    fn ask_cancel(&mut self, id: DialogId) {
+    pub(super) fn ask_cancel(&mut self, id: DialogId) {
         let Some(dialog) = self.dialogs.get(id) else { return };
         if dialog.func == FuncType::Stream && dialog.tx.flow == Flow::Open {
             // Who has enough of a generator says so first.

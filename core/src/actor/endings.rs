@@ -211,6 +211,8 @@ impl Actor {
         if side == Side::Caller {
             self.dialogs.remove(id);
             self.main_ended(conn, id, failed, cancelled);
+            self.part_further(conn);
+            self.check_end();
         } else {
             self.abort_task(id, conn);
         }
