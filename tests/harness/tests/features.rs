@@ -57,10 +57,9 @@ const PROGRAM: &str = "
     accept q.e call
     fail q.e Sour
     run
-    start p.u q context
+    start p.u q call
     run
-    accept q.u context
-    started q.u
+    accept q.u call
     run
     close p q
     run
