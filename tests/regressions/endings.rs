@@ -324,7 +324,7 @@ async fn get_stuck(ctx: Context<(), (), ()>) -> Result<()> {
 /// The report of a child that had to be killed says so.
 #[tractor::test(matrix)]
 async fn report_of_a_killed_child_says_that_it_was_killed() -> Result<()> {
-    open_root_actor(RootConfig::default().teardown(Duration::from_millis(400)), async |_| {
+    open_root_actor(RootConfig::default().teardown(Duration::from_secs(8)), async |_| {
         open_nursery(async |an| {
             let child = an.start_actor("stuck").enable(module!()).await?;
             let asked = child.clone();
