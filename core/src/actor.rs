@@ -25,7 +25,7 @@ use crate::error::Misuse;
 use crate::id::{
     Arena, ChildId, ChildTag, Cid, ConnId, ConnTag, DialogId, DialogTag, NurseryTag, Text, Uid,
 };
-use crate::msg::{Aid, Extension, Msg, Start};
+use crate::msg::{Aid, Extension, Features, Msg, Start, fit};
 use crate::outbox::{Outbound, Payload};
 use crate::output::{Effect, Event, Output, Outputs};
 use crate::registry::{Owner, Registry};
@@ -116,6 +116,8 @@ pub enum Timer {
     Report(ChildId),
     /// The other half of a child's end must have come.
     Reap(ChildId),
+    /// A base peer that asked us to end is told that we do, although we have not yet.
+    LateAck,
     /// This actor must have ended.
     End,
 }
@@ -247,6 +249,7 @@ impl Actor {
             Timer::Kill(child) => self.child_fact(child, Fact::KillTimeout),
             Timer::Report(child) => self.on_budget_over(child),
             Timer::Reap(child) => self.on_reap_slack_over(child),
+            Timer::LateAck => self.push_late_ack(),
             Timer::End => self.end(true),
         }
     }
@@ -275,6 +278,15 @@ impl Actor {
     /// # Errors
     /// [`Misuse::TooMany`] over `conns_max`, [`Misuse::Closing`] after the end: drop the transport.
     pub fn accepted(&mut self, now: Instant) -> Result<ConnId, Misuse> {
+        self.accepted_from(now, None)
+    }
+
+    /// As [`accepted`](Self::accepted), where the transport tells whose process connected. Only
+    /// that one can be a child of ours that has nothing else to show.
+    ///
+    /// # Errors
+    /// As `accepted`.
+    pub fn accepted_from(&mut self, now: Instant, process: Option<u32>) -> Result<ConnId, Misuse> {
         self.advance(now);
         if self.life == Life::Ended {
             return Err(Misuse::Closing);
@@ -290,7 +302,11 @@ impl Actor {
                 self.violate(oldest, crate::error::Violation::HandshakeCrowded);
             }
         }
-        Ok(self.open_channel(Role::Accepted))
+        let conn = self.open_channel(Role::Accepted);
+        if let Some(channel) = self.channels.get_mut(conn) {
+            channel.process = process;
+        }
+        Ok(conn)
     }
 
     /// Connects to a peer. [`Event::Opened`] or [`Event::Closed`] tells how it went.
@@ -333,7 +349,7 @@ impl Actor {
     fn open_channel(&mut self, role: Role) -> ConnId {
         let config = &self.config;
         let conn = self.channels.insert_with(|_| Channel::new(role, config));
-        self.timers.set(Timer::Handshake(conn), handshake_deadline(self.now, config));
+        self.timers.set(Timer::Handshake(conn), handshake_deadline(self.now, role, config));
         let aid = self.aid(role);
         self.push_control(conn, &Msg::Aid(aid));
         conn
@@ -352,7 +368,7 @@ impl Actor {
             pid: Some(self.config.pid),
             is_registrar: Some(self.config.is_registrar),
             is_probe: false,
-            ext: (extension.features != crate::msg::Features::BASE).then_some(extension),
+            ext: (extension.features != Features::BASE).then_some(extension),
         }
     }
 
@@ -378,7 +394,7 @@ impl Actor {
             let _ = self.register(&uid, addr.clone(), Owner::Us);
         }
         if let Some(parent) = self.parent
-            && self.features(parent).has(crate::msg::Features::READY)
+            && self.features(parent).has(Features::READY)
         {
             self.push(parent, &Msg::Ready { addrs });
         }
@@ -496,7 +512,7 @@ impl Actor {
         }
     }
 
-    fn features(&self, conn: ConnId) -> crate::msg::Features {
+    fn features(&self, conn: ConnId) -> Features {
         self.channels.get(conn).map(|c| c.features).unwrap_or_default()
     }
 
@@ -514,10 +530,16 @@ impl Actor {
     }
 
     fn push(&mut self, conn: ConnId, msg: &Msg) {
-        if let Some(channel) = self.channels.get_mut(conn) {
-            channel.push(msg);
-            self.after_push(conn);
+        let Some(channel) = self.channels.get_mut(conn) else { return };
+        match msg {
+            Msg::Error { cid, error } if !channel.features.has(Features::ERROR_DATA) => {
+                let (cid, mut error) = (cid.clone(), error.for_base());
+                fit::fit(&mut error, self.config.frame_len_max);
+                channel.push(&Msg::Error { cid, error });
+            }
+            msg => channel.push(msg),
         }
+        self.after_push(conn);
     }
 
     fn push_payload(&mut self, conn: ConnId, msg: &Msg, payload: Payload<'_>) {

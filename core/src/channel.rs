@@ -89,6 +89,8 @@ pub(crate) struct Channel {
     pub(crate) expected: Option<Uid>,
     /// The child that this is the link to.
     pub(crate) child: Option<ChildId>,
+    /// The process at the other end, where the transport tells it.
+    pub(crate) process: Option<u32>,
     /// Set by its `Aid`, for good.
     pub(crate) peer: Option<Aid>,
     /// What both sides can do; the base's until the handshake.
@@ -122,6 +124,7 @@ impl Channel {
             phase: Phase::AwaitAid,
             expected: None,
             child: None,
+            process: None,
             peer: None,
             features: Features::BASE,
             deframer: Deframer::new(config.frame_len_max_early),
@@ -339,7 +342,11 @@ impl Channel {
 /// under way.
 const ENDED_MAX: usize = 64;
 
-/// A deadline of a connection, for the actor's table.
-pub(crate) fn handshake_deadline(now: Instant, config: &Config) -> Instant {
-    now + config.handshake_timeout
+/// A deadline of a connection, for the actor's table. A child waits for its instructions as long as
+/// a parent waits for a child.
+pub(crate) fn handshake_deadline(now: Instant, role: Role, config: &Config) -> Instant {
+    match role {
+        Role::ToParent => now + config.boot_timeout,
+        Role::ToChild | Role::Accepted | Role::Connected => now + config.handshake_timeout,
+    }
 }

@@ -113,8 +113,8 @@ pub enum Violation {
     UidTaken,
     /// A child's `Aid` names somebody else than the one that was spawned (§7.1).
     ForeignUid,
-    /// An `Aid` with the uid of a child that is awaited, without its token; or with a token, and
-    /// nobody is awaited with that (§7.2).
+    /// An `Aid` with the uid of a child that is awaited, without its token, or of another process;
+    /// or with a token, and nobody is awaited with that (§7.2).
     WrongToken,
     /// `Start` names another asker than the handshake did (§6.1).
     ForeignAsker,

@@ -238,6 +238,21 @@ pub struct RemoteError {
     pub data: Option<Bytes>,
 }
 
+impl RemoteError {
+    /// As base peers have it: they show the traceback alone, which ends with the error's text.
+    pub(crate) fn for_base(&self) -> RemoteError {
+        let mut error = self.clone();
+        if let Some(message) = self.message.as_ref().map(Text::as_str)
+            && !self.traceback.as_str().contains(message)
+        {
+            let (traceback, kind) = (self.traceback.as_str(), &self.src_type);
+            let between = if traceback.is_empty() || traceback.ends_with('\n') { "" } else { "\n" };
+            error.traceback = Text::from(alloc::format!("{traceback}{between}{kind}: {message}\n"));
+        }
+        error
+    }
+}
+
 /// What an error carries along for the program that receives it, beside its texts: the content of
 /// [`RemoteError::data`] (`docs/protocol.md` §3.5). Every part may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -160,6 +160,13 @@ impl Registry {
         before != self.records.len()
     }
 
+    /// A child of ours has ended: a record that it made, as a base peer does, has nobody behind it
+    /// any more. Whether there was one.
+    pub(crate) fn process_gone(&mut self, uid: &Uid) -> bool {
+        let owned = self.records.get(uid).is_some_and(|record| record.owner == Owner::Uid);
+        owned && self.records.remove(uid).is_some()
+    }
+
     /// An address of the youngest actor of this name or id.
     pub(crate) fn find(&self, name: &str) -> Option<&Address> {
         let matches = |(uid, _): &(&Uid, &Record)| uid.name == *name || uid.uuid == *name;

@@ -100,6 +100,9 @@ pub enum Link {
     Handed,
     /// It connects back to an address of ours, and shows this token.
     ConnectBack(Token),
+    /// A base child: it connects back, and has nothing to show but its uid. Where the transport
+    /// tells who connected, that must be the child's process.
+    Announced,
 }
 
 /// What a child is to be.
@@ -122,8 +125,10 @@ pub(crate) struct Child {
     pub(crate) uid: Uid,
     /// Its link. Until a child has connected back, a connection that nothing is attached to.
     pub(crate) conn: ConnId,
-    /// What it must show when it connects back, and be told then; until it did.
-    pub(crate) awaited: Option<Box<(Token, SpawnSpec)>>,
+    /// How it comes to its link.
+    pub(crate) link: Link,
+    /// What it must be told when it connects back; until it did.
+    pub(crate) awaited: Option<Box<SpawnSpec>>,
     pub(crate) nursery: NurseryId,
     pub(crate) isolated: bool,
     pub(crate) budget: Duration,
@@ -149,6 +154,7 @@ impl Child {
         Child {
             uid,
             conn,
+            link: Link::Handed,
             awaited: None,
             nursery,
             isolated: false,
@@ -182,9 +188,19 @@ impl Child {
         true
     }
 
-    /// Whether it is to connect back, and shows what it must.
-    pub(crate) fn awaits(&self, shown: &Token) -> bool {
-        self.awaited.as_ref().is_some_and(|awaited| awaited.0.is(shown))
+    /// Whether who comes with its uid is this child: by the token it shows, or, where it has none
+    /// to show, by the process that the transport names.
+    pub(crate) fn is_proven(&self, shown: Option<&Token>, process: Option<u32>) -> bool {
+        match (&self.link, shown) {
+            (Link::ConnectBack(token), Some(shown)) => token.is(shown),
+            (Link::Announced, None) => self.may_be(process),
+            _ => false,
+        }
+    }
+
+    /// Whether this can be its process. True where it is not known, of either.
+    pub(crate) fn may_be(&self, process: Option<u32>) -> bool {
+        process.is_none() || self.pid.is_none() || process == self.pid
     }
 
     /// Whether its end can be reported (P2).

@@ -93,7 +93,8 @@ impl Base {
             ("boxed_type_str", text(kind)),
             ("relay_path", [vec![0x91], self.them.clone()].concat()),
             ("message", text(message)),
-            ("tb_str", text("")),
+            // What the reference shows of an error: it ends with its text.
+            ("tb_str", text(&format!("{kind}: {message}\n"))),
             ("canceller", canceller),
             ("sender", vec![NIL]),
             ("cid", text(cid)),

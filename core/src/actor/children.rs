@@ -62,7 +62,7 @@ impl Actor {
         // The spawn race has its own deadline: `Boot` covers the handshake too.
         self.timers.clear(Timer::Handshake(conn));
         let awaited = match config.link {
-            Link::ConnectBack(token) => Some(Box::new((token, config.spec))),
+            Link::ConnectBack(_) | Link::Announced => Some(Box::new(config.spec)),
             Link::Handed => {
                 self.push_control(conn, &Msg::SpawnSpec(config.spec));
                 None
@@ -70,6 +70,7 @@ impl Actor {
         };
         let child = self.children.insert_with(|_| Child {
             isolated: config.isolated,
+            link: config.link,
             awaited,
             ..Child::new(uid, conn, nursery, budget)
         });
@@ -183,11 +184,11 @@ impl Actor {
         let shown = aid.ext.and_then(|ext| ext.token);
         let is_meant = |child: &Child| child.awaited.is_some() && child.uid == aid.uid;
         let found = self.children.iter().find(|(_, child)| is_meant(child));
-        let proven = found.zip(shown).filter(|((_, child), shown)| child.awaits(shown));
-        match (proven.map(|((id, _), _)| id), found.is_none() && shown.is_none()) {
-            (Some(id), _) => self.relink(id, conn),
-            (None, true) => {}
-            (None, false) => return Err(Violation::WrongToken),
+        let found = found.map(|(id, child)| (id, child.is_proven(shown.as_ref(), channel.process)));
+        match found {
+            Some((id, true)) => self.relink(id, conn),
+            None if shown.is_none() => {}
+            Some(_) | None => return Err(Violation::WrongToken),
         }
         Ok(())
     }
@@ -202,7 +203,7 @@ impl Actor {
             channel.role = Role::ToChild;
             channel.child = Some(id);
         }
-        self.push_control(conn, &Msg::SpawnSpec(awaited.1));
+        self.push_control(conn, &Msg::SpawnSpec(*awaited));
     }
 
     // The world's facts about children.
@@ -216,12 +217,22 @@ impl Actor {
         let (conn, phase, link_lost) = (child.conn, child.phase, child.link_lost);
         self.mark_dirty(conn);
         self.child_fact(id, Fact::Spawned);
+        self.check_process(id, conn);
         match phase {
             // What was decided while there was no process to signal.
             ChildPhase::Killing => self.signal(id, Signal::Kill),
             ChildPhase::Terminating => self.signal(id, Signal::Terminate),
             _ if link_lost => self.child_fact(id, Fact::LinkLost),
             _ => {}
+        }
+    }
+
+    /// Who came with the child's uid before its process was known was another one.
+    fn check_process(&mut self, id: ChildId, conn: ConnId) {
+        let process = self.channels.get(conn).and_then(|channel| channel.process);
+        let is_child = |child: &Child| child.link != Link::Announced || child.may_be(process);
+        if !self.children.get(id).is_none_or(is_child) {
+            self.violate(conn, Violation::WrongToken);
         }
     }
 
@@ -372,6 +383,9 @@ impl Actor {
         self.timers.clear(Timer::ActorAck(conn));
         self.end_conn_dialogs(conn);
         self.children.remove(id);
+        if self.registry.as_mut().is_some_and(|r| r.process_gone(&end.uid)) {
+            self.out.event(Event::RegistryChanged);
+        }
         let failed = end.failed && !isolated;
         self.out.nursery(nursery, NurseryEvent::Ended { child: id, end });
         if let Some(owner) = self.nurseries.get_mut(nursery) {

@@ -220,6 +220,14 @@ impl Actor {
         }
     }
 
+    pub(super) fn push_late_ack(&mut self) {
+        self.timers.clear(Timer::LateAck);
+        if let Some((conn, cid)) = self.late_ack.take() {
+            let ack = Msg::CancelAck { cid, outcome: AckOutcome::Cancelling };
+            self.push(conn, &ack);
+        }
+    }
+
     /// The end: said goodbye, written out, closed. When forced, children are killed first.
     pub(super) fn end(&mut self, forced: bool) {
         if self.life == Life::Ended {
@@ -234,10 +242,7 @@ impl Actor {
         if forced {
             self.kill_all(self.now);
         }
-        if let Some((conn, cid)) = self.late_ack.take() {
-            let ack = Msg::CancelAck { cid, outcome: AckOutcome::Cancelling };
-            self.push(conn, &ack);
-        }
+        self.push_late_ack();
         let conns: Vec<ConnId> = self.channels.keys().collect();
         for conn in conns {
             if forced || self.role(conn) != Some(Role::ToChild) {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::{Actor, NO_KWARGS};
+use super::{Actor, Life, NO_KWARGS, Timer};
 use crate::addr::Address;
 use crate::cancel::{self, plain_error};
 use crate::channel::Role;
@@ -92,11 +92,16 @@ impl Actor {
             return self.push_control(conn, &ack);
         }
         // Only the first waits for our end: others learn that it is under way.
-        if self.features(conn).has(Features::TYPED_ACK) || self.late_ack.is_some() {
+        let is_ending = matches!(self.life, Life::Closing | Life::Ended);
+        if self.features(conn).has(Features::TYPED_ACK) || is_ending {
             let ack = Msg::CancelAck { cid, outcome: AckOutcome::Cancelling };
             self.push_control(conn, &ack);
         } else {
             self.late_ack = Some((conn, cid));
+            // A base parent that hears nothing for longer sends SIGTERM, and our children would get
+            // no time to end.
+            let limit = self.config.cancel_ack_timeout;
+            self.timers.set(Timer::LateAck, self.now + (limit - limit / 5));
         }
         // The time is the parent's to give: from others, none would kill our children, and too much
         // would keep us for ever.

@@ -14,6 +14,9 @@ use crate::op::{Op, Opts, Side, parse_span};
 use crate::show;
 use crate::world::{Task, World};
 
+/// The process of every child.
+const PID: u32 = 100;
+
 type Done = Result<(), String>;
 
 /// A refusal as text: nothing has changed.
@@ -321,7 +324,7 @@ impl World {
                 "queued" => config.queued_starts_max = number()?,
                 "waiters" => config.waiters_max = number()?,
                 "records" => config.registry_max = number()?,
-                "isolated" | "budget" | "in" | "raw" | "back" => {}
+                "isolated" | "budget" | "in" | "raw" | "back" | "announced" | "pid" => {}
                 _ => return Err(format!("no setting `{key}`")),
             }
         }
@@ -339,6 +342,7 @@ impl World {
 
     fn make_actor(&mut self, name: &str, opts: &Opts) -> Done {
         if opts.contains_key("raw") {
+            self.opts.insert(name.into(), opts.clone());
             self.add_host(name, None);
             return Ok(());
         }
@@ -368,9 +372,10 @@ impl World {
             isolated: opts.contains_key("isolated"),
             budget: opts.get("budget").map(|v| parse_span(v)).transpose()?,
             spec: inject::spec(),
-            link: match opts.contains_key("back") {
-                true => Link::ConnectBack(inject::TOKEN),
-                false => Link::Handed,
+            link: match (opts.contains_key("back"), opts.contains_key("announced")) {
+                (true, _) => Link::ConnectBack(inject::TOKEN),
+                (_, true) => Link::Announced,
+                _ => Link::Handed,
             },
         };
         World::config(name, opts)?;
@@ -398,12 +403,12 @@ impl World {
         if let Some(uid) = actor.child_uid(child) {
             config.uuid = Some(uid.uuid.to_string());
         }
-        let back = self.opts[name].contains_key("back");
+        let (back, now) = (self.opts[name].contains_key("back"), self.now);
         config.token = back.then_some(inject::TOKEN);
-        let now = self.now;
+        let announced = self.opts[name].contains_key("announced");
         let actor = self.actor(parent)?;
-        let link = match back {
-            true => Some(actor.accepted(now).map_err(refused)?),
+        let link = match back || announced {
+            true => Some(actor.accepted_from(now, announced.then_some(PID)).map_err(refused)?),
             false => actor.child_conn(child),
         };
         let mut actor = Actor::new(config, World::seed(name), self.now);
@@ -421,7 +426,7 @@ impl World {
             self.forked(name)?;
         }
         let (parent, child) = self.parent_of(name)?;
-        self.fact(parent, Input::Spawned { child, pid: 100 });
+        self.fact(parent, Input::Spawned { child, pid: PID });
         Ok(())
     }
 
@@ -465,7 +470,8 @@ impl World {
         let now = self.now;
         if self.hosts[host].actor.is_none() {
             // A peer by hand: its side has no core.
-            let accepted = self.actor(target)?.accepted(now).map_err(refused)?;
+            let pid = self.opts.get(at).and_then(|opts| opts.get("pid")?.parse().ok());
+            let accepted = self.actor(target)?.accepted_from(now, pid).map_err(refused)?;
             let conn = ConnId::from_u64(1 << 40 | self.ends.len() as u64);
             self.link((host, conn), (target, accepted));
             return Ok(());

@@ -150,6 +150,7 @@ pub fn timer(own: &Host, timer: Timer) -> String {
         Timer::Kill(id) => format!("timer: kill {}", child(id)),
         Timer::Report(id) => format!("timer: report {}", child(id)),
         Timer::Reap(id) => format!("timer: reap {}", child(id)),
+        Timer::LateAck => "timer: acknowledge late".into(),
         Timer::End => "timer: end".into(),
         _ => format!("timer: {timer:?}"),
     }

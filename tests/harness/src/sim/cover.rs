@@ -62,6 +62,7 @@ impl Cover {
             Timer::Kill(_) => "deadline: kill",
             Timer::Report(_) => "deadline: report",
             Timer::Reap(_) => "deadline: reap",
+            Timer::LateAck => "deadline: late ack",
             Timer::End => "deadline: end",
             _ => "deadline: another",
         });
