@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use tractor_core::msg::codec;
-use tractor_core::{ChildId, Chunk, DialogId, NurseryId};
+use tractor_core::{Address, ChildId, Chunk, DialogId, NurseryId};
 
 use crate::context::Record;
 use crate::error::{ActorFailed, Error, Result};
@@ -145,6 +145,8 @@ pub(crate) struct ChildBox {
     pub(crate) isolated: bool,
     /// It is not born with its link, but connects to us.
     pub(crate) connects_back: bool,
+    /// Where it was told to listen, when it does not choose that itself.
+    pub(crate) bound: Option<Address>,
     pub(crate) process: Option<Arc<dyn Process>>,
     /// How to make it, until the driver did.
     pub(crate) plan: Option<os::ChildSpec>,

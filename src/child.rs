@@ -1,6 +1,7 @@
 //! A process that was spawned as an actor.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use crate::root::{ParentLink, over, run_deferred};
 use crate::shared::{Parts, Settings, Shared, TreeInfo};
 use crate::wait::wait_shielded;
 
+pub(crate) mod python;
+
 /// The exit code of a child that could not begin.
 pub(crate) const EXIT_BOOT: i32 = 70;
 
@@ -31,12 +34,15 @@ pub(crate) const EXIT_BOOT: i32 = 70;
 pub(crate) fn run(link: os::ChildLink) -> i32 {
     crate::panics::watch();
     match boot(link) {
-        Ok((shared, driver)) => serve(&shared, driver),
-        Err(error) => {
-            eprintln!("tractor: this actor can't begin: {error}");
-            EXIT_BOOT
-        }
+        Ok((shared, driver)) => serve(&shared, driver, live(&shared)),
+        Err(error) => complain(&error),
     }
+}
+
+/// Says why this process is no actor. Returns the exit code.
+fn complain(error: &Error) -> i32 {
+    eprintln!("tractor: this actor can't begin: {error}");
+    EXIT_BOOT
 }
 
 fn boot(link: os::ChildLink) -> Result<(Arc<Shared>, Driver)> {
@@ -51,12 +57,9 @@ fn boot(link: os::ChildLink) -> Result<(Arc<Shared>, Driver)> {
         child_args: ambient::test_args().unwrap_or_default(),
         ..Settings::default()
     };
-    let born = Born {
-        argv0: &argv0.to_string_lossy(),
-        nonce: link.nonce,
-        back: link.back.as_ref(),
-        settings,
-    };
+    let argv0 = argv0.to_string_lossy();
+    let back = link.back.as_ref();
+    let born = Born { name: own_name(&argv0), uuid: uuid_text(link.nonce), back, settings };
     let (shared, mut driver) = born.actor(Arc::new(System), executor);
     let stream = match &link.back {
         // Bounded by the transport, and by the boot timeout of our parent.
@@ -70,9 +73,8 @@ fn boot(link: os::ChildLink) -> Result<(Arc<Shared>, Driver)> {
 
 /// What a child knows before its parent has told it anything.
 pub(crate) struct Born<'a> {
-    /// `_subactor[name@uuid8]`.
-    pub(crate) argv0: &'a str,
-    pub(crate) nonce: u128,
+    pub(crate) name: String,
+    pub(crate) uuid: String,
     pub(crate) back: Option<&'a os::Back>,
     pub(crate) settings: Settings,
 }
@@ -84,8 +86,8 @@ impl Born<'_> {
         host: Arc<dyn Host>,
         executor: Arc<dyn Executor>,
     ) -> (Arc<Shared>, Driver) {
-        let mut config = Config::new(own_name(self.argv0));
-        config.uuid = Some(uuid_text(self.nonce));
+        let mut config = Config::new(self.name);
+        config.uuid = Some(self.uuid);
         config.pid = u64::from(host.pid());
         config.token = self.back.map(|back| Token(back.token));
         let settings = self.settings;
@@ -121,23 +123,30 @@ pub(crate) fn own_name(argv0: &str) -> String {
     name.unwrap_or("actor").to_owned()
 }
 
-fn uuid_text(n: u128) -> String {
+/// The text of the uuid that our parent made for us.
+pub(crate) fn uuid_text(n: u128) -> String {
     let hex = format!("{n:032x}");
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
-fn serve(shared: &Arc<Shared>, driver: Driver) -> i32 {
+/// Lives as a child, beside its driver. Returns the exit code.
+fn serve(shared: &Arc<Shared>, driver: Driver, live: impl Future<Output = i32>) -> i32 {
     let executor: Arc<dyn Executor> = shared.executor.clone();
     executor.spawn(Box::pin(driver.run()));
-    init::block_on(executor.as_ref(), live(shared))
+    init::block_on(executor.as_ref(), live)
 }
 
-/// The child's life, beside its driver. Returns the exit code.
+/// The life of a child of one of ours. Returns the exit code.
 pub(crate) async fn live(shared: &Arc<Shared>) -> i32 {
+    live_as(shared, async |spec| set_up(shared, &spec).await).await
+}
+
+/// A child's life, which begins with its instructions. Returns the exit code.
+async fn live_as(shared: &Arc<Shared>, set_up: impl AsyncFnOnce(SpawnSpec) -> Result<()>) -> i32 {
     let identity = Identity { actor: shared.clone(), task: "main".into(), dialog: None };
     let task = identity.scope(async {
         if let Some(spec) = spec(shared).await
-            && let Err(error) = set_up(shared, &spec).await
+            && let Err(error) = set_up(spec).await
         {
             return refuse(shared, &error);
         }
@@ -170,9 +179,32 @@ async fn spec(shared: &Arc<Shared>) -> Option<SpawnSpec> {
 }
 
 async fn set_up(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<()> {
-    let vars = RuntimeVars::decode(&spec.runtime_vars)
-        .map_err(|e| Error::config(format!("the parent's runtime variables: {e}")))?;
+    let vars = vars(spec)?;
     let level = vars.loglevel.as_ref().map(Text::as_str);
+    settle(shared, spec, &vars, level)?;
+    let addrs = bind(shared, spec)?;
+    shared.own_addrs.get_or_init(|| addrs.clone());
+    // Below a Python parent a tree may have no registrar.
+    if !spec.reg_addrs.is_empty() {
+        discovery::register(shared, &addrs).await?;
+    }
+    // To be ending already is no error: nothing more will be asked of us.
+    let _ = shared.command(|inner, now| inner.core.booted(now, addrs));
+    Ok(())
+}
+
+fn vars(spec: &SpawnSpec) -> Result<RuntimeVars> {
+    RuntimeVars::decode(&spec.runtime_vars)
+        .map_err(|e| Error::config(format!("the parent's runtime variables: {e}")))
+}
+
+/// What of the instructions needs nobody else: the log, what may be called, the tree's facts.
+fn settle(
+    shared: &Arc<Shared>,
+    spec: &SpawnSpec,
+    vars: &RuntimeVars,
+    level: Option<&str>,
+) -> Result<()> {
     shared.host.log_at(level);
     if let Some(budget) = vars.budget_ms {
         shared.scopes.raise_budget(Duration::from_millis(budget));
@@ -190,11 +222,6 @@ async fn set_up(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<()> {
         },
     });
     shared.inherit(level);
-    let addrs = bind(shared, spec)?;
-    shared.own_addrs.get_or_init(|| addrs.clone());
-    discovery::register(shared, &addrs).await?;
-    // To be ending already is no error: nothing more will be asked of us.
-    let _ = shared.command(|inner, now| inner.core.booted(now, addrs));
     Ok(())
 }
 

@@ -19,9 +19,11 @@ use crate::shared::{Inner, Shared};
 use crate::stream::MsgStream;
 use crate::wait::{self, Waiting, wait};
 
+mod foreign;
 mod record;
 mod stops;
 
+pub use foreign::{Foreign, ForeignContext};
 pub use record::ContextState;
 pub(crate) use record::{Record, task_ended};
 pub(crate) use stops::{around, leave_word};

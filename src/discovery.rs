@@ -156,7 +156,7 @@ async fn ask(shared: &Arc<Shared>, request: Request) -> Result<bytes::Bytes> {
     wait::outcome(shared, dialog.id).await
 }
 
-fn start(shared: &Arc<Shared>, conn: ConnId, request: Request) -> Result<Dialog> {
+pub(crate) fn start(shared: &Arc<Shared>, conn: ConnId, request: Request) -> Result<Dialog> {
     let id = shared.command(|inner, now| {
         let id = inner.core.request(now, conn, request)?;
         inner.mailbox(id);
@@ -204,7 +204,7 @@ pub(crate) async fn register(shared: &Arc<Shared>, addrs: &[Address]) -> Result<
 }
 
 /// Connects, and waits for the handshake. `None`: nobody there.
-async fn connect(shared: &Arc<Shared>, addr: &Address) -> Result<Option<ConnId>> {
+pub(crate) async fn connect(shared: &Arc<Shared>, addr: &Address) -> Result<Option<ConnId>> {
     let conn = shared.command(|inner, now| inner.core.connect(now, addr.clone()))?;
     let link = Link::new(shared, conn);
     let open = wait(shared, |inner, waker| {
@@ -244,17 +244,17 @@ struct Connected {
 }
 
 /// A connection of our own: closed when dropped.
-struct Link {
+pub(crate) struct Link {
     shared: Arc<Shared>,
     conn: Option<ConnId>,
 }
 
 impl Link {
-    fn new(shared: &Arc<Shared>, conn: ConnId) -> Link {
+    pub(crate) fn new(shared: &Arc<Shared>, conn: ConnId) -> Link {
         Link { shared: shared.clone(), conn: Some(conn) }
     }
 
-    fn keep(mut self) {
+    pub(crate) fn keep(mut self) {
         self.conn = None;
     }
 }

@@ -329,7 +329,7 @@ impl Driver {
         }
         let accepted = {
             let (now, mut inner) = self.shared.lock_now();
-            inner.core.accepted(now)
+            inner.core.accepted_from(now, stream.peer().pid)
         };
         match accepted {
             Ok(conn) => self.attach(conn, stream),
@@ -378,11 +378,13 @@ impl Driver {
     /// Removes the socket of a child that is gone: one that was killed could not.
     fn sweep_socket(&self, child: ChildId, pid: u32) {
         let Some(tree) = self.shared.tree.get() else { return };
-        let name = {
+        let (name, bound) = {
             let inner = self.shared.lock();
-            inner.children.get(&child).map(|c| c.name.clone()).unwrap_or_default()
+            let known = inner.children.get(&child);
+            known.map(|c| (c.name.clone(), c.bound.clone())).unwrap_or_default()
         };
-        let addr = crate::child::own_address(&tree.registry_addrs, &name, pid);
+        let own = || crate::child::own_address(&tree.registry_addrs, &name, pid);
+        let addr = bound.or_else(own);
         if let Some(addr) = addr {
             self.shared.host.sweep(&addr);
         }

@@ -16,7 +16,7 @@ pub fn run_main<F: Future>(executor: &'static str, body: impl FnOnce() -> F) -> 
 where
     F::Output: Termination + 'static,
 {
-    init::init();
+    init::init_on(executor);
     ambient::set_main();
     let output = run(executor, body);
     if let Some(known) = own_result(&output) {

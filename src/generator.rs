@@ -77,12 +77,48 @@ impl Portal {
         F: FnOnce(RecvHalf<E::Item>) -> Fut,
         Fut: Future<Output = Result<T>> + Send,
     {
-        scope::check()?;
-        self.check_far()?;
         let mut kwargs = Vec::new();
         payload::encode_into(&endpoint, &mut kwargs)?;
-        let (ns, func) = (E::PATH.ns, E::PATH.name);
-        let call = Call { func_type: FuncType::Stream, ns, func, kwargs: &kwargs };
+        self.open_stream_raw((E::PATH.ns, E::PATH.name), &kwargs, policy, body).await
+    }
+
+    /// As [`open_stream_from`](Self::open_stream_from), by the generator's names on the wire: for
+    /// peers in other languages.
+    ///
+    /// # Errors
+    /// As `open_stream_from`; [`Error::Misuse`] when `kwargs` has no names.
+    ///
+    /// # Cancel safety
+    /// As `open_stream_from`.
+    pub async fn call_stream<I, T, F, Fut>(
+        &self,
+        ns: &str,
+        name: &str,
+        kwargs: &impl Serialize,
+        body: F,
+    ) -> Result<T>
+    where
+        F: FnOnce(RecvHalf<I>) -> Fut,
+        Fut: Future<Output = Result<T>> + Send,
+    {
+        let kwargs = portal::encode_kwargs(kwargs)?;
+        self.open_stream_raw((ns, name), &kwargs, OverrunPolicy::Backpressure, body).await
+    }
+
+    async fn open_stream_raw<I, T, F, Fut>(
+        &self,
+        (ns, func): (&str, &str),
+        kwargs: &[u8],
+        policy: OverrunPolicy,
+        body: F,
+    ) -> Result<T>
+    where
+        F: FnOnce(RecvHalf<I>) -> Fut,
+        Fut: Future<Output = Result<T>> + Send,
+    {
+        scope::check()?;
+        self.check_far()?;
+        let call = Call { func_type: FuncType::Stream, ns, func, kwargs };
         // The block has no scope in the mailbox: a failure does not cancel it but waits to be read.
         let mut record = None;
         let dialog = self.start_with(&call, |inner, id| {

@@ -38,15 +38,29 @@ pub fn init() {
 
 /// As [`init`], with endpoints that are registered by hand instead of at link time.
 pub fn init_exposing(exposed: Exposed) {
-    os::remember_exe();
     *EXPOSED.lock().unwrap_or_else(PoisonError::into_inner) = Some(exposed);
+    init_on(crate::__private::DEFAULT_EXECUTOR);
+}
+
+/// As [`init`], in a program whose `main` runs on the executor of this name: a Python parent does
+/// not say what its children run on.
+pub(crate) fn init_on(executor: &'static str) {
+    os::remember_exe();
     INITIALISED.store(true, Ordering::Relaxed);
     if let os::Entry::Child(link) = os::child_entry() {
-        let code = run_child(link);
-        // Nothing may keep a child alive that has ended; what it printed must still come out.
-        let _ = std::io::stdout().flush();
-        std::process::exit(code);
+        exit_as(move || child::run(link));
     }
+    if let Some(python) = os::python_entry() {
+        exit_as(move || child::python::run(python, executor));
+    }
+}
+
+/// Lives as a child, and exits. Nothing may keep a child alive that has ended; what it printed must
+/// still come out.
+fn exit_as(child: impl FnOnce() -> i32 + Send + 'static) {
+    let code = run_child(child);
+    let _ = std::io::stdout().flush();
+    std::process::exit(code)
 }
 
 /// As [`init`], with executors of the program's own: in a child `find` is asked for the one whose
@@ -58,11 +72,11 @@ pub fn init_with(find: fn(&str) -> Option<Arc<dyn Executor>>) {
 
 /// Serves as a child. Inside of a tokio runtime no thread may block on another one: there it does
 /// so on a thread of its own, while this one waits for it and keeps its parent-death signal.
-fn run_child(link: os::ChildLink) -> i32 {
+fn run_child(live: impl FnOnce() -> i32 + Send + 'static) -> i32 {
     #[cfg(feature = "tokio")]
     if tractor_executors::tokio::Tokio::current().is_some() {
         let child = std::thread::Builder::new().name("tractor-actor".into());
-        let joined = child.spawn(move || child::run(link)).map(std::thread::JoinHandle::join);
+        let joined = child.spawn(live).map(std::thread::JoinHandle::join);
         // A panic has been told of already, and the parent reads the code.
         return match joined {
             Ok(code) => code.unwrap_or(child::EXIT_BOOT),
@@ -72,7 +86,7 @@ fn run_child(link: os::ChildLink) -> i32 {
             }
         };
     }
-    child::run(link)
+    live()
 }
 
 /// Executors of the program's own.

@@ -79,14 +79,14 @@ mod wakers;
 pub use blocking::{UNBLOCK_THREADS_MAX, unblock};
 pub use cache::{Cached, maybe_open_context, maybe_open_context_in};
 pub use cluster::{Cluster, Portals, gather_contexts, open_actor_cluster};
-pub use context::{Context, ParentContext, current_ctx};
+pub use context::{Context, ForeignContext, ParentContext, current_ctx};
 pub use discovery::{find_actor, get_registry, query_actor, wait_for_actor};
 pub use endpoint::{Exposed, Module};
 pub use error::{
     Absorb, ActorFailed, BoxError, Error, Raise, RemoteError, Result, WireError, reg_error,
 };
 pub use init::{init, init_exposing, init_with};
-pub use nursery::{ActorBuilder, ActorNursery, RunHandle, Stdio, open_nursery};
+pub use nursery::{ActorBuilder, ActorNursery, PythonBuilder, RunHandle, Stdio, open_nursery};
 pub use portal::Portal;
 pub use root::{Actor, ParentLink, RootConfig, current_actor, open_root_actor};
 pub use stream::{Credit, RecvStats, SendStats, StreamStats, SubscriptionStats};

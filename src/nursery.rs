@@ -18,9 +18,11 @@ use crate::wait::{wait, wait_shielded};
 
 mod builder;
 mod handle;
+mod python;
 
 pub use builder::{ActorBuilder, Stdio};
 pub use handle::RunHandle;
+pub use python::PythonBuilder;
 
 /// Opens a nursery of actors and runs `body` in it. Ends when `body` has and no child is left:
 /// daemons live until someone cancels them.
@@ -184,6 +186,21 @@ impl ActorNursery {
     /// Starts a daemon: a child that lives until someone cancels it. Await the builder.
     pub fn start_actor(&self, name: impl Into<String>) -> ActorBuilder {
         ActorBuilder::new(self.clone(), name.into())
+    }
+
+    /// Starts a daemon that runs Python: an actor of Python's tractor, whose modules of these names
+    /// may be called. Await the builder.
+    ///
+    /// [`Portal::call`] and its like name functions of other languages; so does
+    /// `#[rpc(ns = "pkg.mod")]` on a function of the same arguments.
+    ///
+    /// [`Portal::call`]: crate::Portal::call
+    pub fn start_python<M: Into<String>>(
+        &self,
+        name: impl Into<String>,
+        modules: impl IntoIterator<Item = M>,
+    ) -> PythonBuilder {
+        PythonBuilder::new(self.start_actor(name), modules.into_iter().map(Into::into).collect())
     }
 
     /// Runs one function in a child of its own, which ends with it. The child is named after it.

@@ -10,6 +10,7 @@
 //! | [`output`] | drains captured output, reaps what was dropped | `tractor-drain`, `tractor-tee` |
 //! | [`marker`] | the environment variable by which a child knows itself | |
 //! | [`child`] | the child's first acts, and its death with its parent | `tractor-lifeline` |
+//! | [`pychild`] | the same for a child of a Python parent | `tractor-lifeline` |
 //! | [`signals`] | SIGINT and SIGTERM of the root | |
 //! | [`rtdir`] | the directory that holds a tree's sockets | |
 //! | `probe` | looking at processes and descriptors, for tests | |
@@ -34,6 +35,7 @@ pub(crate) mod marker;
 pub(crate) mod output;
 pub(crate) mod probe;
 pub(crate) mod process;
+pub(crate) mod pychild;
 pub(crate) mod rtdir;
 pub(crate) mod signals;
 pub(crate) mod spawn;
@@ -42,6 +44,7 @@ pub(crate) use child::{ChildLink, Entry, OnParentDeath, child_entry, is_child};
 pub(crate) use marker::{Back, MARKER_ENV, Marker};
 pub(crate) use output::flush_tee;
 pub(crate) use process::{ExitStatus, Process, Signal};
+pub(crate) use pychild::{PyAddr, PyChild, PyOrders, python_entry};
 pub(crate) use rtdir::TreeDir;
 pub(crate) use signals::{ROOT_SIGNALS, RootSignals};
 pub(crate) use spawn::{ChildSpec, Output, Spawned, Stdin, remember_exe, secret, spawn};

@@ -12,7 +12,7 @@ use tractor_core::dialog::table::Side;
 use tractor_core::msg::FuncType;
 use tractor_core::{Call, ChildId, ConnId, DialogId, Uid};
 
-use crate::context::{self, ParentContext, RawContext, Record};
+use crate::context::{self, Foreign, ForeignContext, ParentContext, RawContext, Record};
 use crate::endpoint::{ContextEndpoint, Rpc};
 use crate::error::{Error, Result};
 use crate::payload;
@@ -164,11 +164,52 @@ impl Portal {
         F: FnOnce(ParentContext<E>, E::Started) -> Fut,
         Fut: Future<Output = Result<T>> + Send,
     {
+        let kwargs = encode(&endpoint)?;
+        let body =
+            move |raw, first: Bytes| Ok(body(ParentContext::new(raw), payload::decode(&first)?));
+        self.open_context_raw((E::PATH.ns, E::PATH.name), &kwargs, body).await
+    }
+
+    /// As [`open_context`](Self::open_context), by the function's names on the wire: for peers in
+    /// other languages. The types are those of the closure's arguments: see [`ForeignContext`].
+    ///
+    /// # Errors
+    /// As `open_context`; [`Error::Misuse`] when `kwargs` has no names.
+    ///
+    /// # Cancel safety
+    /// As `open_context`.
+    pub async fn call_context<S, O, I, R, T, F, Fut>(
+        &self,
+        ns: &str,
+        name: &str,
+        kwargs: &impl Serialize,
+        body: F,
+    ) -> Result<T>
+    where
+        Foreign<S, O, I, R>: ContextEndpoint<Started = S>,
+        S: DeserializeOwned,
+        F: FnOnce(ForeignContext<S, O, I, R>, S) -> Fut,
+        Fut: Future<Output = Result<T>> + Send,
+    {
+        let kwargs = encode_kwargs(kwargs)?;
+        let body =
+            move |raw, first: Bytes| Ok(body(ParentContext::new(raw), payload::decode(&first)?));
+        self.open_context_raw((ns, name), &kwargs, body).await
+    }
+
+    async fn open_context_raw<T, F, Fut>(
+        &self,
+        (ns, func): (&str, &str),
+        kwargs: &[u8],
+        body: F,
+    ) -> Result<T>
+    where
+        F: FnOnce(RawContext, Bytes) -> Result<Fut>,
+        Fut: Future<Output = Result<T>> + Send,
+    {
         scope::check()?;
         self.check_far()?;
-        let kwargs = encode(&endpoint)?;
-        let (ns, func) = (E::PATH.ns, E::PATH.name);
-        let call = Call { func_type: FuncType::Context, ns, func, kwargs: &kwargs };
+        let call = Call { func_type: FuncType::Context, ns, func, kwargs };
         let block = CancelScope::new();
         let scope = block.clone();
         let mut record = None;
@@ -182,7 +223,7 @@ impl Portal {
         let raw = RawContext::caller(self.shared.clone(), dialog.id, record.clone());
         let task = async {
             let first = started(&dialog).await?;
-            body(ParentContext::new(raw), payload::decode(&first)?).await
+            body(raw, first)?.await
         };
         let task = context::around(self.shared.clone(), dialog.id, Box::pin(task));
         let leave = |ended| leave(&dialog, &block, &record, ended);
@@ -273,7 +314,7 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
 }
 
 /// What stands for the arguments must be a map: anything else would cost us the connection.
-fn encode_kwargs(kwargs: &impl Serialize) -> Result<Vec<u8>> {
+pub(crate) fn encode_kwargs(kwargs: &impl Serialize) -> Result<Vec<u8>> {
     /// MessagePack's nil, and a map without entries.
     const NIL: [u8; 1] = [0xc0];
     const EMPTY_MAP: [u8; 1] = [0x80];

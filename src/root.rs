@@ -38,6 +38,7 @@ pub struct RootConfig {
     pub(crate) loglevel: Option<String>,
     pub(crate) child_args: Vec<OsString>,
     pub(crate) mute_children: bool,
+    pub(crate) python: Option<PathBuf>,
     /// Where a test finds the roots that were opened in it.
     pub(crate) opened: Option<Arc<Mutex<Vec<Arc<Shared>>>>>,
 }
@@ -70,6 +71,7 @@ impl RootConfig {
             loglevel: None,
             child_args: Vec::new(),
             mute_children: false,
+            python: None,
             opened: None,
         }
     }
@@ -136,6 +138,17 @@ impl RootConfig {
     /// The log level of the children: `off`, `error`, `warn`, `info`, `debug`, `trace`.
     pub fn loglevel(mut self, level: impl Into<String>) -> Self {
         self.loglevel = Some(level.into());
+        self
+    }
+}
+
+impl RootConfig {
+    /// The interpreter of the tree's Python children, for [`ActorNursery::start_python`]. By
+    /// default what `$TRACTOR_PYTHON` names, else `python3` in `$PATH`.
+    ///
+    /// [`ActorNursery::start_python`]: crate::ActorNursery::start_python
+    pub fn python(mut self, path: impl Into<PathBuf>) -> Self {
+        self.python = Some(path.into());
         self
     }
 }
@@ -290,6 +303,7 @@ fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, Home)> {
         teardown: config.teardown,
         child_args: config.child_args.clone(),
         mute_children: config.mute_children,
+        python: config.python.clone(),
     };
     crate::error::check_registered()?;
     let table = Table::build(config.modules.iter().map(Module::name), &config.exposed)?;

@@ -128,6 +128,8 @@ pub(crate) struct Settings {
     /// Extra arguments for every child, such as the test to run.
     pub(crate) child_args: Vec<std::ffi::OsString>,
     pub(crate) mute_children: bool,
+    /// The interpreter of Python children.
+    pub(crate) python: Option<std::path::PathBuf>,
 }
 
 /// What all actors of a tree know.

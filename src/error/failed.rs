@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tractor_core::supervise::{ChildEnd, ChildPhase, ExitStatus};
-use tractor_core::{Signal, Text, Uid};
+use tractor_core::{Signal, Uid};
 
 use super::RemoteError;
 
@@ -108,7 +108,12 @@ impl fmt::Display for ActorFailed {
             write!(f, ": {status}")?;
         }
         if let Some(error) = &self.0.error {
-            write!(f, ": {}", error.raw().message.as_ref().map_or("", Text::as_str))?;
+            // A Python child's is the one thing that tells what happened.
+            let kind = error.type_name();
+            match error.raw().message.as_ref().is_some_and(|text| !text.as_str().is_empty()) {
+                true => write!(f, ": {}", error.message())?,
+                false => write!(f, ": {kind}: {}", error.message())?,
+            }
         }
         let tail = self.stderr_tail().trim_end();
         if !tail.is_empty() {

@@ -67,9 +67,15 @@ impl RemoteError {
         self.0.raw.boxed_type.as_str()
     }
 
-    /// Its own text.
+    /// Its own text. A Python exception sends its text in the traceback alone, where it is looked
+    /// for.
     pub fn message(&self) -> &str {
-        self.0.raw.message.as_ref().map_or("", Text::as_str)
+        let raw = &self.0.raw;
+        let message = raw.message.as_ref().map_or("", Text::as_str);
+        match message.is_empty() {
+            true => text_in(raw.traceback.as_str(), raw.src_type.as_str()),
+            false => message,
+        }
     }
 
     /// The report from where it happened: what caused it, and the backtrace, which is empty
@@ -181,6 +187,16 @@ impl std::error::Error for RemoteError {
     }
 }
 
+/// What a traceback of Python's says at its end: `ValueError: the text`, with the type's module
+/// before it or not, and sometimes with a remark behind it.
+fn text_in<'a>(traceback: &'a str, type_name: &str) -> &'a str {
+    let text = |line: &'a str| {
+        let (path, text) = line.split_once(": ")?;
+        (path.rsplit('.').next() == Some(type_name)).then_some(text)
+    };
+    traceback.lines().rev().find_map(text).unwrap_or_default()
+}
+
 /// What caused a remote error: its text is what is left of it. Its
 /// [`source`](std::error::Error::source) is what caused that.
 pub struct RemoteCause {
@@ -213,5 +229,25 @@ impl fmt::Debug for RemoteCause {
 impl std::error::Error for RemoteCause {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.cause.as_ref().map(|cause| &**cause as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_an_exception_is_in_its_traceback() {
+        let head = "Traceback (most recent call last):\n  File \"app.py\", line 1, in f: g\n";
+        for (end, kind, text) in [
+            ("ValueError: blam\n", "ValueError", "blam"),
+            ("KeyError: 'a: b'", "KeyError", "'a: b'"),
+            ("tractor._exceptions.ModuleNotExposed: os\n", "ModuleNotExposed", "os"),
+            ("ValueError: x\n( collapsed from a group )\n", "ValueError", "x"),
+            ("MyErr\n", "MyErr", ""),
+            ("OtherError: blam\n", "Error", ""),
+        ] {
+            assert_eq!(text_in(&format!("{head}{end}"), kind), text, "{end}");
+        }
     }
 }

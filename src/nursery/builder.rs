@@ -11,8 +11,9 @@ use std::time::Duration;
 use tractor_core::msg::codec::RuntimeVars;
 use tractor_core::msg::{FuncType, SpawnSpec, Token};
 use tractor_core::supervise::{ChildConfig, Link};
-use tractor_core::{Call, ChildId, ConnId, Text};
+use tractor_core::{Address, Call, ChildId, ConnId, Text};
 
+use super::python::{self, Program, Python};
 use super::{ActorNursery, RunHandle};
 use crate::boxes::ChildBox;
 use crate::endpoint::{Module, Named, Rpc};
@@ -68,6 +69,8 @@ pub struct ActorBuilder {
     loglevel: Option<String>,
     isolated: bool,
     teardown: Option<Duration>,
+    /// A Python interpreter that it is run by; what is enabled are modules there.
+    pub(super) python: Option<Python>,
 }
 
 impl ActorBuilder {
@@ -86,6 +89,7 @@ impl ActorBuilder {
             loglevel: None,
             isolated: false,
             teardown: None,
+            python: None,
         }
     }
 
@@ -197,7 +201,7 @@ impl ActorBuilder {
         Ok(RunHandle::new(portal, dialog))
     }
 
-    async fn start(self) -> Result<Portal> {
+    pub(super) async fn start(self) -> Result<Portal> {
         let (mut starting, conn) = self.ready().await?;
         starting.done = true;
         Ok(starting.portal(conn))
@@ -237,13 +241,17 @@ impl ActorBuilder {
         if let Some(budget) = self.teardown {
             shared.scopes.raise_budget(budget);
         }
-        let back = back(&shared)?;
-        let link = back.as_ref().map_or(Link::Handed, |b| Link::ConnectBack(Token(b.token)));
+        let (link, back) = match &self.python {
+            Some(_) => (Link::Announced, None),
+            None => link(&shared)?,
+        };
+        let program = self.program(&shared)?;
+        let bound = self.python.as_ref().and_then(|_| Python::address(&shared, &self.name));
         let config = ChildConfig {
             name: self.name.clone(),
             isolated: self.isolated,
             budget: self.teardown,
-            spec: self.spec(&shared),
+            spec: self.spec(&shared, bound.as_ref()),
             link,
         };
         let spawned = shared.command(|inner, now| {
@@ -255,13 +263,14 @@ impl ActorBuilder {
                 }
             })?;
             let uid = inner.core.child_uid(child).cloned();
-            let connects_back = back.is_some();
-            let plan = uid.as_ref().map(|uid| self.plan(&shared, uid, back));
+            let connects_back = link != Link::Handed;
+            let plan = uid.as_ref().map(|uid| self.plan(&shared, uid, back, &program));
             let known = ChildBox {
                 nursery: id,
                 name: self.name.clone(),
                 isolated: self.isolated,
                 connects_back,
+                bound,
                 process: None,
                 plan,
                 main: None,
@@ -282,7 +291,10 @@ impl ActorBuilder {
     }
 
     /// What the child is told over the link.
-    fn spec(&self, shared: &Shared) -> SpawnSpec {
+    fn spec(&self, shared: &Shared, bound: Option<&Address>) -> SpawnSpec {
+        if let Some(python) = &self.python {
+            return python.spec(shared, bound);
+        }
         let tree = shared.tree.get().cloned().unwrap_or_default();
         let loglevel = self.loglevel.clone().or_else(|| shared.loglevel());
         let budget = self.teardown.or(shared.settings.teardown);
@@ -316,6 +328,7 @@ impl ActorBuilder {
         shared: &Shared,
         uid: &tractor_core::Uid,
         back: Option<os::Back>,
+        python: &Option<Program>,
     ) -> os::ChildSpec {
         // They lead this very program to where it becomes the child: nothing for another one.
         let own = self.exe.is_none().then(|| shared.settings.child_args.clone());
@@ -326,30 +339,51 @@ impl ActorBuilder {
             (stdio, _) => stdio.into(),
         };
         let nonce = u128::from_str_radix(&uid.uuid.as_str().replace('-', ""), 16);
+        // We made this uuid: it is 32 hexadecimal digits.
+        let mut marker = os::Marker::new(nonce.unwrap_or_default(), shared.executor.name(), back);
+        let exec = python.as_ref().map(|python| python.command_line(uid)).unwrap_or_default();
+        marker.exec = !exec.is_empty();
+        let mut env = self.env.clone();
+        if let Some(python) = &shared.settings.python {
+            // The user's own come later, and count.
+            env.insert(0, (python::ENV.into(), Some(python.clone().into())));
+        }
         os::ChildSpec {
             argv0: format!("_subactor[{}@{}]", uid.name, uid.short()),
             exe: self.exe.clone(),
             args,
-            env: self.env.clone(),
+            env,
             cwd: self.cwd.clone(),
             stdin: self.stdin,
             stdout,
             stderr: self.stderr.into(),
-            // We made this uuid: it is 32 hexadecimal digits.
-            marker: os::Marker::new(nonce.unwrap_or_default(), shared.executor.name(), back),
+            marker,
+            exec,
         }
+    }
+
+    /// The Python program that it is, if it is one.
+    fn program(&self, shared: &Shared) -> Result<Option<Program>> {
+        let level = self.loglevel.clone().or_else(|| shared.loglevel());
+        let program = |python: &Python| python.program(shared, level.as_deref());
+        self.python.as_ref().map(program).transpose()
     }
 }
 
-/// Where a child of ours connects back to, if that is how children of this tree come to their link.
-fn back(shared: &Shared) -> Result<Option<os::Back>> {
+/// How children of this tree come to their link, and where to.
+fn link(shared: &Shared) -> Result<(Link, Option<os::Back>)> {
     let link = shared.tree.get().map(|tree| tree.parent_link).unwrap_or_default();
     if link == ParentLink::Socketpair {
-        return Ok(None);
+        return Ok((Link::Handed, None));
     }
+    let back = os::Back { token: shared.host.secret()?, addr: own_addr(shared)?.to_string() };
+    Ok((Link::ConnectBack(Token(back.token)), Some(back)))
+}
+
+/// Where those connect that were not born with their link.
+pub(super) fn own_addr(shared: &Shared) -> Result<Address> {
     let addr = shared.own_addrs.get().and_then(|addrs| addrs.first());
-    let addr = addr.ok_or_else(|| Error::config("this actor has no address to connect back to"))?;
-    Ok(Some(os::Back { token: shared.host.secret()?, addr: addr.to_string() }))
+    addr.cloned().ok_or_else(|| Error::config("this actor has no address to connect back to"))
 }
 
 /// A child that ended before it was ready: it failed, or its nursery was cancelled meanwhile.

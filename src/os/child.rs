@@ -14,9 +14,14 @@
 //! 3. `tractor-lifeline`, a thread of its own, waits for the end of the link and then kills us,
 //!    however busy the executor is.
 
+use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, ThreadId};
@@ -32,7 +37,7 @@ use super::spawn::Stdin;
 
 /// How long a child may go on after its parent, alive, has closed the link: one teardown budget,
 /// within which the parent itself escalates.
-const PARTING_MAX: Duration = Duration::from_millis(2500);
+pub(super) const PARTING_MAX: Duration = Duration::from_millis(2500);
 
 /// How often a child looks whether its parent has died during the parting.
 const PARTING_POLL: Duration = Duration::from_millis(10);
@@ -87,6 +92,11 @@ pub(crate) fn is_child() -> bool {
     IS_CHILD.load(Ordering::SeqCst)
 }
 
+/// This process is a child from here on. Whether it was none before.
+pub(super) fn become_child() -> bool {
+    !IS_CHILD.swap(true, Ordering::SeqCst)
+}
+
 /// Finds out whether this process is a child and, if so, takes its link. Call it first thing in
 /// `main`; only the first call can find a child.
 ///
@@ -96,7 +106,7 @@ pub(crate) fn is_child() -> bool {
 pub(crate) fn child_entry() -> Entry {
     let marker = std::env::var(MARKER_ENV).ok().and_then(|text| Sighting::parse(&text));
     let Some(marker) = marker else { return Entry::NotAChild };
-    if !is_link(io::stdin().as_fd(), marker.parent_pid) || IS_CHILD.swap(true, Ordering::SeqCst) {
+    if !is_link(io::stdin().as_fd(), marker.parent_pid) || !become_child() {
         return Entry::NotAChild;
     }
     // From here on we are a child, and our life hangs on our parent's.
@@ -109,9 +119,24 @@ pub(crate) fn child_entry() -> Entry {
         fail(&format!("it has marker version {MARKER_VERSION}, its parent {version}: rebuild it"))
     };
     match take_link(stdin) {
+        Ok(link) if marker.exec => become_program(link),
         Ok(link) => Entry::Child(ChildLink::new(link, marker)),
         Err(error) => fail(&format!("it can't take the link to its parent: {error}")),
     }
+}
+
+/// Becomes the foreign program whose command line waits on the link. It dies with our parent, as
+/// the parent-death signal outlives this; the link does not.
+fn become_program(link: OwnedFd) -> ! {
+    let mut line = Vec::new();
+    if let Err(error) = io::Read::read_to_end(&mut std::fs::File::from(link), &mut line) {
+        fail(&format!("its command line can't be read: {error}"));
+    }
+    let mut args = line.split(|byte| *byte == 0).map(OsStr::from_bytes);
+    let program = args.next().unwrap_or_default();
+    let error = Command::new(program).args(args).env_remove(MARKER_ENV).exec();
+    let program = Path::new(program).display();
+    fail(&format!("{program}: {error}"))
 }
 
 impl ChildLink {
@@ -121,9 +146,7 @@ impl ChildLink {
         Self { link, parent_pid, nonce, executor, back, entered_on: thread::current().id() }
     }
 
-    /// Starts the lifeline, and catches SIGINT: the terminal sends it to the whole tree, but what
-    /// becomes of a tree is its root's decision. It is caught, not ignored, because programs that
-    /// we start would inherit that.
+    /// Starts the lifeline, and leaves Ctrl-C to the root.
     ///
     /// # Errors
     /// When the system has no thread or descriptor left. And when a cleanup is asked for on another
@@ -134,7 +157,7 @@ impl ChildLink {
             let text = "a cleanup on parent death must be asked for on the thread of init()";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::default())?;
+        catch_interrupt()?;
         let link = fcntl_dupfd_cloexec(&self.link, 3)?;
         let parent_pid = self.parent_pid;
         let (armed, is_armed) = mpsc::channel();
@@ -161,6 +184,13 @@ impl OnParentDeath {
             Self::Cleanup(_) => Signal::CONT,
         }
     }
+}
+
+/// Catches SIGINT: the terminal sends it to the whole tree, but what becomes of a tree is its
+/// root's decision. It is caught, not ignored, because programs that we start would inherit that.
+pub(super) fn catch_interrupt() -> io::Result<()> {
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::default())?;
+    Ok(())
 }
 
 /// Whether a descriptor is an end of a socketpair that the process `parent_pid` has made.
@@ -193,7 +223,7 @@ fn same(raw: i32, pid: u32) -> bool {
 
 /// Has the kernel send us a signal when our parent dies. It belongs to the calling thread and is
 /// lost when that exits.
-fn set_parent_death_signal(signal: Signal) {
+pub(super) fn set_parent_death_signal(signal: Signal) {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(signal)) {
         log::warn!(target: "tractor::runtime", "no parent death signal, only the link: {error}");
@@ -256,6 +286,11 @@ fn lifeline(link: &OwnedFd, parent_pid: u32, policy: OnParentDeath) -> ! {
         OnParentDeath::Kill => await_death_of(parent_pid),
         OnParentDeath::Cleanup(limit) => thread::sleep(limit),
     }
+    kill_self()
+}
+
+/// The last resort.
+pub(super) fn kill_self() -> ! {
     loop {
         let _ = kill_process(getpid(), Signal::KILL);
         thread::sleep(PARTING_POLL);

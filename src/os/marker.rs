@@ -6,7 +6,8 @@
 //! Its text is six fields with a blank between: version, parent pid, nonce, what becomes of fd 0,
 //! executor, link. The first two keep their place in every version, so that a binary that was
 //! replaced can say which version it was asked to speak. The link is `given`, or the token and the
-//! address for a child that connects back; it comes last, for an address may have blanks in it.
+//! address for a child that connects back, or `exec` for a process that becomes another program; it
+//! comes last, for an address may have blanks in it.
 
 use std::fmt;
 
@@ -32,6 +33,8 @@ pub(crate) struct Marker {
     pub(crate) executor: String,
     /// Where to connect for the link; none when fd 0 is the link.
     pub(crate) back: Option<Back>,
+    /// It is no child of ours: it dies with us, and becomes the program that it is told on fd 0.
+    pub(crate) exec: bool,
 }
 
 /// Where a child connects back to, and what it shows there.
@@ -65,17 +68,19 @@ impl Marker {
     /// A marker for a child of this process.
     pub(crate) fn new(nonce: u128, executor: impl Into<String>, back: Option<Back>) -> Self {
         let parent_pid = std::process::id();
-        Self { version: MARKER_VERSION, parent_pid, nonce, executor: executor.into(), back }
+        let executor = executor.into();
+        Self { version: MARKER_VERSION, parent_pid, nonce, executor, back, exec: false }
     }
 
     /// The text of the environment variable.
     pub(super) fn encode(&self, stdin: Stdin) -> String {
-        let Self { version, parent_pid, nonce, executor, back } = self;
+        let Self { version, parent_pid, nonce, executor, back, exec } = self;
         let stdin = match stdin {
             Stdin::Null => "null",
             Stdin::Inherit => "inherit",
         };
         let link = match back {
+            None if *exec => "exec".to_owned(),
             None => "given".to_owned(),
             Some(Back { token, addr }) => format!("{:032x} {addr}", u128::from_be_bytes(*token)),
         };
@@ -105,11 +110,12 @@ fn parse_body(parent_pid: u32, rest: &str) -> Option<(Marker, Stdin)> {
         _ => return None,
     };
     let executor = fields.next()?.to_owned();
-    let back = match fields.next()? {
-        "given" => None,
-        link => Some(parse_back(link)?),
+    let (back, exec) = match fields.next()? {
+        "given" => (None, false),
+        "exec" => (None, true),
+        link => (Some(parse_back(link)?), false),
     };
-    Some((Marker { version: MARKER_VERSION, parent_pid, nonce, executor, back }, stdin))
+    Some((Marker { version: MARKER_VERSION, parent_pid, nonce, executor, back, exec }, stdin))
 }
 
 fn parse_back(link: &str) -> Option<Back> {
@@ -126,11 +132,13 @@ mod tests {
     fn a_marker_survives_the_environment() {
         let back = Back { token: [0xf7; 16], addr: "/unix/a b/c d".into() };
         for back in [None, Some(back)] {
-            let marker = Marker::new(u128::MAX - 7, "smol", back);
+            let mut marker = Marker::new(u128::MAX - 7, "smol", back);
+            marker.exec = marker.back.is_none();
             for stdin in [Stdin::Null, Stdin::Inherit] {
                 let seen = Sighting::parse(&marker.encode(stdin)).unwrap();
                 assert_eq!(seen.parent_pid, std::process::id());
                 assert_eq!(seen.body, Some((marker.clone(), stdin)));
+                marker.exec = false;
             }
         }
     }

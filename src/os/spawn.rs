@@ -11,6 +11,7 @@
 use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,6 +48,10 @@ pub(crate) struct ChildSpec {
     pub(crate) stderr: Output,
     /// What it is told through the environment.
     pub(crate) marker: Marker,
+    /// The command line of a foreign program. What is started is this very program all the same: it
+    /// sees to it that the other one dies with us, as no foreign program does by itself, and
+    /// becomes it. Empty for a child of ours.
+    pub(crate) exec: Vec<OsString>,
 }
 
 /// What a child finds on fd 0 once it has taken its link from there.
@@ -158,6 +163,9 @@ fn start(spec: &ChildSpec) -> io::Result<Spawned> {
         // Before the child exists, so that it never has to wait for it.
         send_stdin(&link)?;
     }
+    if !spec.exec.is_empty() {
+        send_exec(&link, &spec.exec)?;
+    }
     let mut command = command(spec, &program, theirs);
     let child = command.spawn().map_err(|error| explain(&error, &program, spec))?;
     // The command holds the child's end. While it is open here, we would not see the child die.
@@ -239,6 +247,17 @@ fn send_stdin(link: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Sends the command line that the child is to become, all of it, before there is anybody to read
+/// it: neither ever waits for the other.
+fn send_exec(link: &OwnedFd, exec: &[OsString]) -> io::Result<()> {
+    let line = exec.iter().map(|arg| arg.as_bytes()).collect::<Vec<_>>().join(&0);
+    let sent = rustix::net::send(link, &line, SendFlags::DONTWAIT)?;
+    if sent < line.len() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "its command line is too long"));
+    }
+    Ok(rustix::net::shutdown(link, rustix::net::Shutdown::Write)?)
+}
+
 /// Says what could not be started, why, and what to do.
 fn explain(error: &io::Error, program: &Path, spec: &ChildSpec) -> io::Error {
     let text = match &spec.cwd {
@@ -287,6 +306,7 @@ mod tests {
             stdout: Output::Null,
             stderr: Output::Capture,
             marker: Marker::new(1, "none", None),
+            exec: Vec::new(),
         }
     }
 

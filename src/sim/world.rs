@@ -233,8 +233,9 @@ impl fmt::Debug for World {
 /// A child's life. Returns its exit code.
 async fn live(world: &Arc<World>, pid: u32, spec: &ChildSpec, link: Box<dyn Stream>) -> i32 {
     let marker = &spec.marker;
-    let (argv0, nonce, back) = (spec.argv0.as_str(), marker.nonce, marker.back.as_ref());
-    let born = Born { argv0, nonce, back, settings: Settings::default() };
+    let (name, uuid) = (child::own_name(&spec.argv0), child::uuid_text(marker.nonce));
+    let back = marker.back.as_ref();
+    let born = Born { name, uuid, back, settings: Settings::default() };
     let (shared, mut driver) = born.actor(world.host(pid), world.executor(pid));
     let mut lifeline = None;
     let link = match back {

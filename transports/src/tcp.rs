@@ -121,6 +121,16 @@ impl Listener for TcpListener {
     }
 }
 
+/// A stream over a connected TCP socket that was made elsewhere. The descriptor is made closed
+/// on exec.
+///
+/// # Errors
+/// When `fd` is no TCP socket, or the executor can't watch it.
+pub fn from_fd(executor: &dyn Executor, fd: OwnedFd) -> io::Result<Box<dyn Stream>> {
+    rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
+    accepted(executor, fd)
+}
+
 fn accepted(executor: &dyn Executor, fd: OwnedFd) -> io::Result<Box<dyn Stream>> {
     set_up(&fd)?;
     socket::stream::connected(executor, fd, PeerIdentity::default(), LINK)
