@@ -179,6 +179,12 @@ fn embed_runs_in_a_main_of_ones_own() {
     assert_eq!(stdout_of("embed"), "root actor: app\nanswer: 42\n");
 }
 
+/// By itself: the rest of it needs Python.
+#[test]
+fn python_peer_needs_no_python_for_its_own_child() {
+    assert_eq!(stdout_of("python_peer"), "3\n");
+}
+
 /// The seed that shows the bug is another one when the runtime says other bytes, but there is one.
 #[test]
 fn sim_test_finds_the_order_that_loses_a_job() {

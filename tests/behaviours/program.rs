@@ -132,6 +132,30 @@ impl Running {
         }
     }
 
+    /// Signals all processes of the run that have not left its group, as a terminal does.
+    #[allow(dead_code, reason = "not all that share this module need it")]
+    pub(crate) fn signal_group(&self, signal: Signal) {
+        kill_process_group(self.pid, signal).unwrap();
+    }
+
+    /// Waits until it says something that begins so on stderr; what follows in that line.
+    ///
+    /// # Panics
+    /// When it says it never, or too late.
+    #[allow(dead_code, reason = "not all that share this module need it")]
+    pub(crate) fn says_what_begins_with(&self, beginning: &str) -> String {
+        loop {
+            match self.said.recv_timeout(LIMIT) {
+                Ok(line) => {
+                    if let Some(rest) = line.strip_prefix(beginning) {
+                        return rest.to_owned();
+                    }
+                }
+                Err(_) => panic!("{} never said {beginning:?}: {:#?}", self.name, self.processes()),
+            }
+        }
+    }
+
     /// Waits for the program's end, which also is the end of whoever holds its outputs.
     ///
     /// # Panics
