@@ -190,32 +190,35 @@ async fn set_up(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<()> {
         },
     });
     shared.inherit(level);
-    let addrs = bind(shared, spec)?;
+    let addrs = listen(shared, spec)?;
     shared.own_addrs.get_or_init(|| addrs.clone());
-    discovery::register(shared, &addrs).await?;
+    discovery::register(shared).await?;
     // To be ending already is no error: nothing more will be asked of us.
     let _ = shared.command(|inner, now| inner.core.booted(now, addrs));
     Ok(())
 }
 
-/// Where the actor of this name and process listens: beside the registry.
-pub(crate) fn own_address(registry: &[Address], name: &str, pid: u32) -> Option<Address> {
-    registry.iter().find_map(|addr| match addr {
+/// Where the actor of this name and process listens: beside another one.
+pub(crate) fn own_address(beside: &Address, name: &str, pid: u32) -> Address {
+    match beside {
         Address::Uds { dir, .. } => {
             let file = os::rtdir::socket_file(dir, &format!("{name}@{pid}"));
-            Some(Address::Uds { dir: dir.clone(), file })
+            Address::Uds { dir: dir.clone(), file }
         }
-        Address::Tcp { host, .. } => Some(Address::Tcp { host: *host, port: 0 }),
-        _ => None,
-    })
+        Address::Tcp { host, .. } => Address::Tcp { host: *host, port: 0 },
+        other => other.clone(),
+    }
 }
 
-/// Listens beside the registry's socket, or where the parent said.
-fn bind(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<Vec<Address>> {
-    let own = own_address(&spec.reg_addrs, shared.uid.name.as_str(), shared.host.pid());
-    let own = own.map(|addr| vec![addr]);
-    let wanted = spec.bind_addrs.clone().or(own).unwrap_or_default();
-    wanted.iter().map(|addr| shared.listen(addr)).collect()
+/// Listens beside the root's addresses, or where the parent said.
+fn listen(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<Vec<Address>> {
+    let tree = shared.tree.get().cloned().unwrap_or_default();
+    let own = || tree.own_addresses(shared.uid.name.as_str(), shared.host.pid());
+    let wanted = spec.bind_addrs.clone().unwrap_or_else(own);
+    let bound: Vec<_> = wanted.iter().map(|addr| shared.bind(addr)).collect::<Result<_>>()?;
+    let addrs = bound.iter().map(|listener| listener.local_addr()).collect();
+    shared.serve(bound);
+    Ok(addrs)
 }
 
 /// Reports to the parent why this actor can't begin.

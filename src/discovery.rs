@@ -1,23 +1,38 @@
 //! Discovery: actors of the tree by name.
 //!
-//! The root keeps the registry. Its children register over their link the moment they are ready;
-//! deeper actors keep a connection to it, and their record lives as long as that connection.
+//! The root keeps the registry, or another program does. The registrar's children register over
+//! their link the moment they are ready; all others keep a connection to it, and their record lives
+//! as long as that connection.
+//!
+//! | file | what |
+//! |---|---|
+//! | here | finding somebody |
+//! | `registrars` | an actor's connections to the registrars, and its record there |
+//! | `election` | a root keeps the registry, or joins one |
+//! | `links` | connections that are made to find somebody |
 
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tractor_core::error::Misuse as CoreMisuse;
 use tractor_core::msg::{Aid, Request, codec};
 use tractor_core::{Address, ConnId, Text, Uid};
 
 use crate::current;
 use crate::error::{Error, Result};
-use crate::portal::{Dialog, Portal};
+use crate::portal::Portal;
 use crate::scope;
 use crate::shared::{Inner, Shared};
-use crate::wait::{self, wait};
+use crate::wait::wait;
+
+mod election;
+mod links;
+mod registrars;
+
+pub(crate) use election::Plan;
+use links::Link;
+pub(crate) use registrars::{Registrar, register};
 
 /// Between two looks at a name whose actor does not answer.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -44,7 +59,7 @@ where
     }
     let addrs = lookup(&shared, Request::Find { name: Text::from(name) }).await?;
     match connect_any(&shared, &addrs).await? {
-        Some(link) => body(Some(link.portal.clone())).await,
+        Some((portal, _link)) => body(Some(portal)).await,
         None => body(any_peer(&shared, name)).await,
     }
 }
@@ -67,8 +82,8 @@ where
             return body(portal).await;
         }
         let addrs = lookup(&shared, Request::Wait { name: Text::from(name) }).await?;
-        if let Some(link) = connect_any(&shared, &addrs).await? {
-            return body(link.portal.clone()).await;
+        if let Some((portal, _link)) = connect_any(&shared, &addrs).await? {
+            return body(portal).await;
         }
         // It has just gone, or is going: its record goes with its lease, and nothing tells us when.
         scope::sleep(RETRY_DELAY).await?;
@@ -100,8 +115,8 @@ pub async fn get_registry() -> Result<Vec<(Uid, Vec<Address>)>> {
         let inner = shared.lock();
         return Ok(inner.core.registry().map(|(uid, a)| (uid.clone(), a.to_vec())).collect());
     }
-    let reply = ask(&shared, Request::List).await?;
-    codec::decode_registry(&reply).map_err(|e| Error::config(format!("the registrar's reply: {e}")))
+    let decode = |_, reply| codec::decode_registry(&reply).map(Some).map_err(wrong_reply);
+    Ok(registrars::ask(&shared, |_| Request::List, decode).await?.unwrap_or_default())
 }
 
 fn is_registrar(shared: &Shared) -> bool {
@@ -130,9 +145,12 @@ fn portal_to(shared: &Arc<Shared>, inner: &Inner, conn: ConnId, aid: &Aid) -> Po
 /// Asks the registry for addresses: our own, or the registrar's.
 async fn lookup(shared: &Arc<Shared>, request: Request) -> Result<Vec<Address>> {
     if !is_registrar(shared) {
-        let reply = ask(shared, request).await?;
-        return codec::decode_addrs(&reply)
-            .map_err(|e| Error::config(format!("the registrar's reply: {e}")));
+        let decode = |_, reply: bytes::Bytes| {
+            let addrs = codec::decode_addrs(&reply).map_err(wrong_reply)?;
+            Ok((!addrs.is_empty()).then_some(addrs))
+        };
+        let found = registrars::ask(shared, |_| request.clone(), decode).await?;
+        return Ok(found.unwrap_or_default());
     }
     let (name, waits) = match &request {
         Request::Wait { name } => (name.clone(), true),
@@ -150,120 +168,19 @@ async fn lookup(shared: &Arc<Shared>, request: Request) -> Result<Vec<Address>> 
     .await
 }
 
-async fn ask(shared: &Arc<Shared>, request: Request) -> Result<bytes::Bytes> {
-    let conn = registrar(shared).await?;
-    let dialog = start(shared, conn, request)?;
-    wait::outcome(shared, dialog.id).await
+fn wrong_reply(error: tractor_core::error::DecodeError) -> Error {
+    Error::config(format!("the registrar's reply: {error}"))
 }
 
-fn start(shared: &Arc<Shared>, conn: ConnId, request: Request) -> Result<Dialog> {
-    let id = shared.command(|inner, now| {
-        let id = inner.core.request(now, conn, request)?;
-        inner.mailbox(id);
-        Ok::<_, CoreMisuse>(id)
-    })?;
-    Ok(Dialog { shared: shared.clone(), id })
-}
-
-/// The connection to the registrar: our parent's link when that is it, else one of our own, which
-/// stays open as the lease of our record.
-async fn registrar(shared: &Arc<Shared>) -> Result<ConnId> {
-    let known = {
-        let inner = shared.lock();
-        let mut peers = inner.core.chosen_peers();
-        peers.find(|(_, aid)| aid.is_registrar == Some(true)).map(|(conn, _)| conn)
-    };
-    if let Some(conn) = known {
-        return Ok(conn);
-    }
-    let addrs = shared.tree.get().map(|tree| tree.registry_addrs.clone()).unwrap_or_default();
-    for addr in addrs {
-        if let Some(conn) = connect(shared, &addr).await? {
-            return Ok(conn);
-        }
-    }
-    Err(Error::config("the tree's registrar can't be reached"))
-}
-
-/// Makes an actor that is not the registrar's child known: registers it, and keeps the lease.
-///
-/// # Errors
-/// When the registrar is gone, or refuses.
-pub(crate) async fn register(shared: &Arc<Shared>, addrs: &[Address]) -> Result<()> {
-    let parent = shared.parent();
-    let conn = registrar(shared).await?;
-    if parent == Some(conn) {
-        return Ok(()); // `Ready` registers us.
-    }
-    for addr in addrs {
-        let request = Request::Register { uid: shared.uid.clone(), addr: addr.clone() };
-        let dialog = start(shared, conn, request)?;
-        wait::outcome(shared, dialog.id).await?;
-    }
-    Ok(())
-}
-
-/// Connects, and waits for the handshake. `None`: nobody there.
-async fn connect(shared: &Arc<Shared>, addr: &Address) -> Result<Option<ConnId>> {
-    let conn = shared.command(|inner, now| inner.core.connect(now, addr.clone()))?;
-    let link = Link::new(shared, conn);
-    let open = wait(shared, |inner, waker| {
-        if inner.core.peer(conn).is_some() {
-            return Poll::Ready(true);
-        }
-        if !inner.core.is_known(conn) {
-            return Poll::Ready(false);
-        }
-        inner.conn_wakers.add(waker);
-        Poll::Pending
-    })
-    .await?;
-    link.keep();
-    Ok(open.then_some(conn))
-}
-
-/// Connects to the last address that answers, as the youngest actor's comes last.
-async fn connect_any(shared: &Arc<Shared>, addrs: &[Address]) -> Result<Option<Connected>> {
+/// Connects to the last address that answers, as the youngest actor's comes last. The portal is
+/// good as long as the link.
+async fn connect_any(shared: &Arc<Shared>, addrs: &[Address]) -> Result<Option<(Portal, Link)>> {
     for addr in addrs.iter().rev() {
-        if let Some(conn) = connect(shared, addr).await? {
-            let uid = shared.lock().core.peer(conn).map(|aid| aid.uid.clone());
-            let link = Link::new(shared, conn);
-            if let Some(uid) = uid {
-                let portal = Portal { shared: shared.clone(), conn, child: None, uid };
-                return Ok(Some(Connected { portal, _link: link }));
-            }
+        if let Some(link) = links::connect(shared, addr).await?
+            && let Some(portal) = link.portal()
+        {
+            return Ok(Some((portal, link)));
         }
     }
     Ok(None)
-}
-
-/// A portal over a connection that is closed with it.
-struct Connected {
-    portal: Portal,
-    _link: Link,
-}
-
-/// A connection of our own: closed when dropped.
-struct Link {
-    shared: Arc<Shared>,
-    conn: Option<ConnId>,
-}
-
-impl Link {
-    fn new(shared: &Arc<Shared>, conn: ConnId) -> Link {
-        Link { shared: shared.clone(), conn: Some(conn) }
-    }
-
-    fn keep(mut self) {
-        self.conn = None;
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        if let Some(conn) = self.conn {
-            // It may be gone already.
-            let _ = self.shared.command(|inner, now| inner.core.close(now, conn));
-        }
-    }
 }

@@ -382,8 +382,7 @@ impl Driver {
             let inner = self.shared.lock();
             inner.children.get(&child).map(|c| c.name.clone()).unwrap_or_default()
         };
-        let addr = crate::child::own_address(&tree.registry_addrs, &name, pid);
-        if let Some(addr) = addr {
+        for addr in tree.own_addresses(&name, pid) {
             self.shared.host.sweep(&addr);
         }
     }
@@ -429,6 +428,8 @@ impl Future for Running {
             Poll::Ready(())
         });
         if done.is_ready() {
+            // What they made in the file system goes before anybody hears that we are done.
+            self.0.listeners.clear();
             self.tell_done();
         }
         done

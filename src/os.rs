@@ -12,6 +12,7 @@
 //! | [`child`] | the child's first acts, and its death with its parent | `tractor-lifeline` |
 //! | [`signals`] | SIGINT and SIGTERM of the root | |
 //! | [`rtdir`] | the directory that holds a tree's sockets | |
+//! | [`socklock`] | the right to a socket's path that several programs know | |
 //! | `probe` | looking at processes and descriptors, for tests | |
 //!
 //! ```text
@@ -36,6 +37,7 @@ pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod rtdir;
 pub(crate) mod signals;
+pub(crate) mod socklock;
 pub(crate) mod spawn;
 
 pub(crate) use child::{ChildLink, Entry, OnParentDeath, child_entry, is_child};
@@ -44,4 +46,5 @@ pub(crate) use output::flush_tee;
 pub(crate) use process::{ExitStatus, Process, Signal};
 pub(crate) use rtdir::TreeDir;
 pub(crate) use signals::{ROOT_SIGNALS, RootSignals};
+pub(crate) use socklock::SocketLock;
 pub(crate) use spawn::{ChildSpec, Output, Spawned, Stdin, remember_exe, secret, spawn};

@@ -22,6 +22,8 @@ mod children;
 mod cluster;
 #[path = "behaviours/ctx.rs"]
 mod ctx;
+#[path = "behaviours/disc.rs"]
+mod disc;
 #[path = "behaviours/errors.rs"]
 mod errors;
 #[path = "behaviours/fault.rs"]

@@ -10,8 +10,9 @@
 //! | `children` | nurseries and children |
 //! | `closing` | connections and the actor ending |
 //! | `parting` | what ends before a connection to a base peer does |
+//! | `probing` | asking who is at an address |
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -38,6 +39,7 @@ mod closing;
 mod dialogs;
 mod endings;
 mod parting;
+mod probing;
 mod receive;
 mod requests;
 
@@ -158,6 +160,8 @@ pub struct Actor {
     nurseries: Arena<NurseryTag, Nursery>,
     children: Arena<ChildTag, Child>,
     registry: Option<Registry>,
+    /// Questions of ours, by the connections that they are asked over.
+    probes: BTreeMap<ConnId, probing::Probe>,
     parent: Option<ConnId>,
     /// The modules that peers may call into.
     enabled: BTreeSet<String>,
@@ -195,6 +199,7 @@ impl Actor {
             nurseries: Arena::new(),
             children: Arena::new(),
             registry,
+            probes: BTreeMap::new(),
             parent: None,
             enabled: BTreeSet::new(),
             queued: VecDeque::new(),
@@ -220,7 +225,10 @@ impl Actor {
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.advance(now);
         match input {
-            Input::Connected { conn } => self.mark_dirty(conn),
+            Input::Connected { conn } => {
+                self.probe_reached(conn);
+                self.mark_dirty(conn);
+            }
             Input::Received { conn, len } => self.on_received(conn, len),
             Input::Disconnected { conn, why } => self.on_disconnected(conn, why),
             Input::Spawned { child, pid } => self.on_spawned(child, pid),
@@ -331,10 +339,14 @@ impl Actor {
     }
 
     fn open_channel(&mut self, role: Role) -> ConnId {
+        let aid = self.aid(role);
+        self.open_channel_as(role, aid)
+    }
+
+    fn open_channel_as(&mut self, role: Role, aid: Aid) -> ConnId {
         let config = &self.config;
         let conn = self.channels.insert_with(|_| Channel::new(role, config));
         self.timers.set(Timer::Handshake(conn), handshake_deadline(self.now, config));
-        let aid = self.aid(role);
         self.push_control(conn, &Msg::Aid(aid));
         conn
     }
@@ -359,6 +371,19 @@ impl Actor {
     /// Lets peers call into this module.
     pub fn enable(&mut self, ns: &str) {
         self.enabled.insert(ns.into());
+    }
+
+    /// Keeps the registry from now on: for a root that finds that nobody else does.
+    ///
+    /// # Errors
+    /// [`Misuse::Closing`] unless it is still booting.
+    pub fn keep_registry(&mut self) -> Result<(), Misuse> {
+        if self.life != Life::Booting {
+            return Err(Misuse::Closing);
+        }
+        self.config.is_registrar = true;
+        self.registry.get_or_insert_default();
+        Ok(())
     }
 
     /// This actor is bound to these addresses and ready: its parent is told, kept `Start`s run. A
@@ -446,6 +471,11 @@ impl Actor {
     /// The peer of an open connection.
     pub fn peer(&self, conn: ConnId) -> Option<&Aid> {
         self.channels.get(conn).and_then(|c| c.peer.as_ref())
+    }
+
+    /// What both sides of a connection can do beyond the base: nothing until the handshake.
+    pub fn negotiated(&self, conn: ConnId) -> crate::msg::Features {
+        self.features(conn)
     }
 
     /// Whether there is such a connection, in any phase but closed.

@@ -42,6 +42,8 @@ pub struct Config {
     pub frame_len_max: usize,
     /// Time for the whole handshake. After it: the connection ends.
     pub handshake_timeout: Duration,
+    /// Time for a probe of ours to be answered. After it: nobody answers there.
+    pub probe_timeout: Duration,
     /// Accepted connections that may still be in their handshake. Over it: refused.
     pub half_open_max: usize,
     /// Connections. Over it: refused.
@@ -110,6 +112,7 @@ impl Config {
             frame_len_max_early: 4 << 10,
             frame_len_max: 16 << 20,
             handshake_timeout: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(1),
             half_open_max: 64,
             conns_max: 4096,
             dialogs_max: 1024,

@@ -203,19 +203,28 @@ fn private_dir(path: &Path) -> io::Result<()> {
 fn given_base(base: &Path) -> io::Result<PathBuf> {
     let base = std::path::absolute(base)?;
     fs::create_dir_all(&base).map_err(|error| about(&base, &error, "can't make it"))?;
-    let dir = open_dir(&base).map_err(|errno| {
-        about(&base, &errno.into(), "it must be a directory, not a symlink: name its target")
+    check_base(&base)?;
+    Ok(base)
+}
+
+/// Whether no other user can put something into a directory, or take something away.
+///
+/// # Errors
+/// When one can, with what to do.
+pub(crate) fn check_base(base: &Path) -> io::Result<()> {
+    let dir = open_dir(base).map_err(|errno| {
+        about(base, &errno.into(), "it must be a directory, not a symlink: name its target")
     })?;
     let stat = fstat(&dir)?;
     let mode = Mode::from_raw_mode(stat.st_mode);
     if mode.intersects(Mode::WGRP | Mode::WOTH) && !mode.contains(Mode::SVTX) {
-        return Err(unsafe_dir(&base, "other users can write to it", "use `chmod go-w` on it"));
+        return Err(unsafe_dir(base, "other users can write to it", "use `chmod go-w` on it"));
     }
     if stat.st_uid != geteuid().as_raw() && stat.st_uid != 0 {
         let why = format!("it belongs to user {}", stat.st_uid);
-        return Err(unsafe_dir(&base, &why, "name a directory of yours"));
+        return Err(unsafe_dir(base, &why, "name a directory of yours"));
     }
-    Ok(base)
+    Ok(())
 }
 
 /// Makes a directory with mode 0700.
@@ -289,16 +298,16 @@ fn unsafe_dir(path: &Path, why: &str, hint: &str) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
 
     /// A directory for one test, removed at its end.
-    struct Scratch(PathBuf);
+    pub(crate) struct Scratch(pub(crate) PathBuf);
 
     impl Scratch {
-        fn new() -> Self {
+        pub(crate) fn new() -> Self {
             let path = std::env::temp_dir().join(format!("tractor-test-{:x}", random()));
             fs::create_dir(&path).unwrap();
             Self(path)

@@ -84,7 +84,7 @@ async fn registry_address_in_use_is_named() -> Result<()> {
     let _held = UnixListener::bind(&path)?;
     let addr: Address = format!("/unix{}", path.display()).parse().unwrap();
     let error = open_root(RootConfig::default().registry_addrs([addr])).await.unwrap_err();
-    assert!(matches!(error, Error::Io(_)), "{error:?}");
+    assert!(matches!(error, Error::Registrar(RegistrarError::Occupied(_))), "{error:?}");
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     assert!(path.exists(), "it is not ours to remove");
     Ok(())

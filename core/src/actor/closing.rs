@@ -75,6 +75,7 @@ impl Actor {
     /// Everybody who waits on this connection hears of its end.
     fn conn_ended(&mut self, conn: ConnId, why: CloseReason) {
         self.timers.clear(Timer::ActorAck(conn));
+        self.probe_ended(conn, &why);
         let violation = match &why {
             // A process that is killed may well be in the middle of a frame.
             CloseReason::Violation(v) if *v != Violation::CutFrame => Some(v.clone()),
