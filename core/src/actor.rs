@@ -118,6 +118,8 @@ pub enum Timer {
     Report(ChildId),
     /// The other half of a child's end must have come.
     Reap(ChildId),
+    /// The registrars must have taken note that this actor ends.
+    Farewell,
     /// This actor must have ended.
     End,
 }
@@ -162,6 +164,12 @@ pub struct Actor {
     registry: Option<Registry>,
     /// Questions of ours, by the connections that they are asked over.
     probes: BTreeMap<ConnId, probing::Probe>,
+    /// What peers asked of the registry about those of whom it is not known whether they live.
+    doubts: Vec<probing::Doubt>,
+    /// Base registrars that know us, by the connections that we told them over.
+    registered: BTreeSet<ConnId>,
+    /// Our last words to them, as far as they are not answered.
+    farewells: BTreeSet<DialogId>,
     parent: Option<ConnId>,
     /// The modules that peers may call into.
     enabled: BTreeSet<String>,
@@ -200,6 +208,9 @@ impl Actor {
             children: Arena::new(),
             registry,
             probes: BTreeMap::new(),
+            doubts: Vec::new(),
+            registered: BTreeSet::new(),
+            farewells: BTreeSet::new(),
             parent: None,
             enabled: BTreeSet::new(),
             queued: VecDeque::new(),
@@ -255,6 +266,7 @@ impl Actor {
             Timer::Kill(child) => self.child_fact(child, Fact::KillTimeout),
             Timer::Report(child) => self.on_budget_over(child),
             Timer::Reap(child) => self.on_reap_slack_over(child),
+            Timer::Farewell => self.on_farewell_timeout(),
             Timer::End => self.end(true),
         }
     }

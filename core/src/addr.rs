@@ -36,6 +36,34 @@ impl Address {
     }
 }
 
+/// How near an address is, the nearest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Distance {
+    /// A unix domain socket.
+    Socket,
+    /// This host's own network.
+    Loopback,
+    /// Any other host.
+    Far,
+}
+
+impl Address {
+    fn distance(&self) -> Distance {
+        match self {
+            Address::Uds { .. } => Distance::Socket,
+            Address::Tcp { host, .. } if host.is_loopback() => Distance::Loopback,
+            Address::Tcp { .. } => Distance::Far,
+        }
+    }
+
+    /// Puts addresses, of which the oldest is the first, into the order in which to try them: unix
+    /// sockets, this host's network, others; and of each kind the youngest first.
+    pub fn nearest_first(addrs: &mut [Address]) {
+        addrs.reverse();
+        addrs.sort_by_key(Address::distance);
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -96,5 +124,23 @@ impl FromStr for Address {
             host: ip.parse().map_err(|_| AddressError::BadIp)?,
             port: port.parse().map_err(|_| AddressError::BadPort)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_is_tried_first_and_the_youngest_of_those() {
+        let text =
+            "/ip4/10.0.0.1/tcp/1 /unix/run/1 /ip4/127.0.0.1/tcp/1 /ip6/::1/tcp/2 /unix/run/2";
+        let mut addrs: alloc::vec::Vec<Address> =
+            text.split(' ').map(|addr| addr.parse().unwrap()).collect();
+        Address::nearest_first(&mut addrs);
+        let order: alloc::vec::Vec<String> = addrs.iter().map(Address::to_string).collect();
+        let expected = "/unix/run/2 /unix/run/1 /ip6/::1/tcp/2 /ip4/127.0.0.1/tcp/1 \
+                        /ip4/10.0.0.1/tcp/1";
+        assert_eq!(order.join(" "), expected);
     }
 }

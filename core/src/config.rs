@@ -88,6 +88,12 @@ pub struct Config {
     pub child_margin: Duration,
     /// How long the two halves of a child's end (exit, end of its link) may lie apart.
     pub reap_slack: Duration,
+    /// How long a registrar that takes note of an actor's end may take for it. After it: the actor
+    /// ends all the same.
+    pub farewell_timeout: Duration,
+    /// How long a base peer counts as alive after it was last heard of. After it: it is asked before
+    /// it is told of.
+    pub record_fresh: Duration,
     /// Records in the registry. Over it: `Register` is answered with `Error`.
     pub registry_max: usize,
     /// `Wait` requests pending per registry. Over it: answered with `Error`.
@@ -134,7 +140,9 @@ impl Config {
             kill_margin: Duration::from_millis(400),
             child_margin: Duration::from_millis(250),
             reap_slack: Duration::from_millis(250),
-            registry_max: 4096,
+            farewell_timeout: Duration::from_millis(500),
+            record_fresh: Duration::from_secs(5),
+            registry_max: 16_384,
             waiters_max: 1024,
         }
     }
