@@ -118,7 +118,7 @@ async fn dial(shared: &Arc<Shared>) -> Result<()> {
     Ok(())
 }
 
-/// The connections to ask over, at least one. A registrar that is gone is waited for, a while.
+/// The connections to ask over: at least one, and in a fixed order. A registrar that is gone is waited for, a while.
 async fn reach(shared: &Arc<Shared>) -> Result<Vec<ConnId>> {
     let give_up = shared.executor.now() + REACH_MAX;
     let mut delay = RETRY.0;
@@ -176,7 +176,13 @@ pub(super) async fn ask<T>(
     }
 }
 
-fn is_gone(error: &Error) -> bool {
+/// One of the registrars: the same, as long as it is there.
+pub(super) async fn first(shared: &Arc<Shared>) -> Result<ConnId> {
+    Ok(reach(shared).await?[0])
+}
+
+/// Whether the registrar was gone that this came of.
+pub(super) fn is_gone(error: &Error) -> bool {
     match error {
         Error::PeerLost { .. } => true,
         Error::Misuse(crate::error::Misuse::Core(misuse)) => *misuse == CoreMisuse::NotOpen,
