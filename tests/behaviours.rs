@@ -24,6 +24,8 @@ mod cluster;
 mod ctx;
 #[path = "behaviours/disc.rs"]
 mod disc;
+#[path = "behaviours/disc_programs.rs"]
+mod disc_programs;
 #[path = "behaviours/errors.rs"]
 mod errors;
 #[path = "behaviours/fault.rs"]

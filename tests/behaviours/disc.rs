@@ -36,7 +36,7 @@ fn port() -> Address {
     Address::Tcp { host: Ipv4Addr::LOCALHOST.into(), port }
 }
 
-fn root(name: &str, registry: impl IntoIterator<Item = Address>) -> RootConfig {
+pub(crate) fn root(name: &str, registry: impl IntoIterator<Item = Address>) -> RootConfig {
     RootConfig::default().name(name).registry_addrs(registry)
 }
 
@@ -68,7 +68,7 @@ pub(crate) async fn until_registered(expected: &[&str]) -> Result<()> {
 }
 
 /// Two trees side by side, each of which has done its part. They share a registry.
-async fn both(
+pub(crate) async fn both(
     first: impl Future<Output = Result<()>>,
     second: impl Future<Output = Result<()>>,
 ) -> Result<()> {
@@ -415,7 +415,7 @@ async fn disc_15_non_registrar_default_random_bind() -> Result<()> {
 }
 
 /// Waits until somebody listens there.
-async fn until_listening(addr: &Address) {
+pub(crate) async fn until_listening(addr: &Address) {
     let listens = || match addr {
         Address::Tcp { host, port } => std::net::TcpStream::connect((*host, *port)).is_ok(),
         addr => UnixStream::connect(addr.uds_path().unwrap()).is_ok(),
