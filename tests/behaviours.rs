@@ -38,6 +38,8 @@ mod groups;
 mod harness;
 #[path = "behaviours/interrupt.rs"]
 mod interrupt;
+#[path = "behaviours/ipc.rs"]
+mod ipc;
 #[path = "behaviours/legacy.rs"]
 mod legacy;
 #[path = "behaviours/limits.rs"]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::IntoFuture as _;
 use std::os::unix::net::UnixListener;
 
-use tractor::error::{ChildPhase, Misuse};
+use tractor::error::{ChildPhase, Misuse, RegistrarError};
 use tractor::scope;
 use tractor::{Address, Error, Result, RootConfig, module, open_nursery, open_root_actor};
 use tractor_core::error::Misuse as Core;
