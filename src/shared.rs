@@ -166,9 +166,11 @@ impl TreeInfo {
         let mut own: Vec<tractor_core::Address> = Vec::new();
         // The last socket of the root is in the tree's own directory.
         for place in places.iter().rev() {
-            let is_uds = |addr: &tractor_core::Address| addr.uds_path().is_some();
             let addr = crate::child::own_address(place, name, pid);
-            if !own.contains(&addr) && !(is_uds(&addr) && own.iter().any(is_uds)) {
+            let both_uds = |other: &tractor_core::Address| {
+                other.uds_path().is_some() && addr.uds_path().is_some()
+            };
+            if !own.iter().any(|other| *other == addr || both_uds(other)) {
                 own.insert(0, addr);
             }
         }

@@ -365,6 +365,23 @@ pub(crate) mod tests {
         assert!(error.contains("/link") && error.contains("remove it"), "{error}");
     }
 
+    /// Only root can make what is somebody else's.
+    #[test]
+    fn a_private_base_of_another_user_is_refused_and_left_alone() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let base = Scratch::new();
+        let path = base.0.join("tractor");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+        let error = private_dir(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert!(error.to_string().contains("belongs to user 65534"), "{error}");
+        assert_eq!(mode(&path), 0o755);
+    }
+
     #[test]
     fn a_base_that_others_can_write_to_is_refused() {
         let base = Scratch::new();

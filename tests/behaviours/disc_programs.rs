@@ -127,7 +127,11 @@ fn looks_up() -> Result<()> {
                 let look = async || {
                     find_actor("daemon", async |found| Ok(found.is_some())).await?;
                     find_actor("keeper", async |found| found.unwrap().run(pid {}).await).await?;
-                    find_actor("nobody", async |found| Ok(assert!(found.is_none()))).await
+                    find_actor("nobody", async |found| {
+                        assert!(found.is_none());
+                        Ok(())
+                    })
+                    .await
                 };
                 look().await?;
                 let before = open();
@@ -278,7 +282,7 @@ async fn registrar_that_is_gone_is_waited_for_and_named() -> Result<()> {
             let Error::Registrar(RegistrarError::Unreachable(addrs)) = &error else {
                 panic!("{error:?}")
             };
-            assert_eq!(addrs, &[registry.clone()]);
+            assert_eq!(addrs, std::slice::from_ref(&registry));
             assert!(error.to_string().contains("start the program that keeps"), "{error}");
             child.run(pid {}).await?;
             // Also a child that is started meanwhile, which nobody can find.

@@ -18,7 +18,7 @@ async fn ipc_08_uds_bindspace_created_implicitly() -> Result<()> {
     open_root_actor(root("root", [addr.clone()]), async |actor| {
         let mode = std::fs::metadata(&space)?.permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
-        assert_eq!(actor.registry_addrs(), [addr.clone()]);
+        assert_eq!(actor.registry_addrs(), std::slice::from_ref(&addr));
         assert!(actor.addrs().contains(&addr));
         Ok(())
     })
