@@ -12,8 +12,8 @@ use crate::wait::wait;
 /// signal (SIGINT, SIGTERM), or by somebody who cancels it, which is no error. Blocks this thread.
 ///
 /// With [`registry_addrs`](RootConfig::registry_addrs) other programs find it by its name, or find
-/// others through it. When its functions start actors, [`init`](init()) is the first line of `main`;
-/// if that is this call, it does so itself.
+/// others through it. When its functions start actors, [`init`](init()) is the first line of
+/// `main`; if that is this call, it does so itself.
 ///
 /// # Errors
 /// As [`open_root_actor`]; [`Error::Interrupted`] when a signal ended it.

@@ -317,8 +317,8 @@ where
     identity.scope(tree).await.unwrap_or(Err(Error::Cancelled))
 }
 
-/// Makes the root's parts: core, directory, signals, and the registry, unless somebody else may keep
-/// that: then there is a plan how to find out. Nothing is spawned yet.
+/// Makes the root's parts: core, directory, signals, and the registry, unless somebody else may
+/// keep that: then there is a plan how to find out. Nothing is spawned yet.
 fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, Home, Option<Plan>)> {
     let host = host::here();
     let executor = host.executor(config.executor.clone())?;

@@ -91,8 +91,8 @@ pub struct Config {
     /// How long a registrar that takes note of an actor's end may take for it. After it: the actor
     /// ends all the same.
     pub farewell_timeout: Duration,
-    /// How long a base peer counts as alive after it was last heard of. After it: it is asked before
-    /// it is told of.
+    /// How long a base peer counts as alive after it was last heard of. After it: it is asked
+    /// before it is told of.
     pub record_fresh: Duration,
     /// Records in the registry. Over it: `Register` is answered with `Error`.
     pub registry_max: usize,

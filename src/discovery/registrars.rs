@@ -1,7 +1,7 @@
 //! An actor's connections to the registrars of its tree: leases of its record, over which it also
-//! asks. Its parent's link is one, when the parent keeps the registry. The others are made and, when
-//! a registrar is gone, made again by a task in the background: whoever takes the address over gets
-//! the record.
+//! asks. Its parent's link is one, when the parent keeps the registry. The others are made and,
+//! when a registrar is gone, made again by a task in the background: whoever takes the address over
+//! gets the record.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -118,7 +118,8 @@ async fn dial(shared: &Arc<Shared>) -> Result<()> {
     Ok(())
 }
 
-/// The connections to ask over: at least one, and in a fixed order. A registrar that is gone is waited for, a while.
+/// The connections to ask over: at least one, and in a fixed order. A registrar that is gone is
+/// waited for, a while.
 async fn reach(shared: &Arc<Shared>) -> Result<Vec<ConnId>> {
     let give_up = shared.executor.now() + REACH_MAX;
     let mut delay = RETRY.0;

@@ -11,8 +11,8 @@ pub enum RegistrarError {
     /// Something listens at these registry addresses that does not answer as a registrar: another
     /// program, or one that is stuck.
     Occupied(Vec<Address>),
-    /// The root was to keep the registry itself
-    /// ([`ensure_registry`](crate::RootConfig::ensure_registry)), but there is a registrar at these.
+    /// There is a registrar at these, and the root was to keep the registry itself
+    /// ([`ensure_registry`](crate::RootConfig::ensure_registry)).
     Kept(Vec<Address>),
     /// No registrar answers at any of these.
     Unreachable(Vec<Address>),

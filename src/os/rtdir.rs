@@ -298,16 +298,16 @@ fn unsafe_dir(path: &Path, why: &str, hint: &str) -> io::Error {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
 
     /// A directory for one test, removed at its end.
-    pub(crate) struct Scratch(pub(crate) PathBuf);
+    struct Scratch(PathBuf);
 
     impl Scratch {
-        pub(crate) fn new() -> Self {
+        fn new() -> Self {
             let path = std::env::temp_dir().join(format!("tractor-test-{:x}", random()));
             fs::create_dir(&path).unwrap();
             Self(path)

@@ -3,7 +3,8 @@
 //! Who binds there first keeps the registry; the others must see it listening. The file of a socket
 //! stays when its process is killed, and in the way of the next one. To remove it is safe only for
 //! who can be sure that nobody else does so at the same time, and then removes the next one's: that
-//! is what a lock beside it is for, `registry.sock.lock`. It ends with its owner, however that dies.
+//! is what a lock beside it is for, `registry.sock.lock`. It ends with its owner, however that
+//! dies.
 
 use std::fs;
 use std::io;
@@ -33,8 +34,8 @@ impl SocketLock {
     /// has left at the path.
     ///
     /// # Errors
-    /// Of kind `AddrInUse` when somebody has it, or listens there without having asked; another when
-    /// the directory or the file that is there is not ours to use. They name the path.
+    /// Of kind `AddrInUse` when somebody has it, or listens there without having asked; another
+    /// when the directory or the file that is there is not ours to use. They name the path.
     pub(crate) fn take(socket: &Path) -> io::Result<SocketLock> {
         let dir = socket.parent().unwrap_or(Path::new("/"));
         fs::DirBuilder::new()
@@ -125,7 +126,26 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
-    use crate::os::rtdir::tests::Scratch;
+
+    /// A directory for one test, removed at its end.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+            let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let name = format!("tractor-socklock-{}-{count}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
 
     fn kind(result: io::Result<SocketLock>) -> io::ErrorKind {
         result.unwrap_err().kind()

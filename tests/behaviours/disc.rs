@@ -222,7 +222,7 @@ async fn register_base(registrar: &Path, uid: &Uid, addr: &Address) -> Result<()
     .await
 }
 
-/// Answers whoever asks who is there, until it is told of the end by a connection that says nothing.
+/// Answers whoever asks who is there, until a connection that says nothing tells it to end.
 fn base_listener(path: &Path, uid: Uid) -> std::thread::JoinHandle<()> {
     let listener = UnixListener::bind(path).unwrap();
     std::thread::spawn(move || {

@@ -200,8 +200,8 @@ impl Actor {
         self.check_end();
     }
 
-    /// Takes our record back where no lease does that: over the connection that it was made over, as
-    /// an actor that ends opens none.
+    /// Takes our record back where no lease does that: over the connection that it was made over,
+    /// as an actor that ends opens none.
     fn say_farewell(&mut self) {
         for conn in core::mem::take(&mut self.registered) {
             let request = crate::msg::Request::Unregister { uid: self.uid.clone() };

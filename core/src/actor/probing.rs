@@ -1,6 +1,6 @@
 //! Asking at an address who is there: a connection that is closed once the answer is known. A root
-//! asks before it boots; a registrar asks whether base peers live, whose records no lease holds, and
-//! puts off what it was asked about them.
+//! asks before it boots; a registrar asks whether base peers live, whose records no lease holds,
+//! and puts off what it was asked about them.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -61,8 +61,8 @@ const PROOFS_MAX: usize = 64;
 const PROOFS_EACH_MAX: usize = 16;
 
 impl Actor {
-    /// Asks at an address who is there, without being met as a peer. [`Event::Probed`] tells, within
-    /// [`probe_timeout`](crate::Config::probe_timeout).
+    /// Asks at an address who is there, without being met as a peer. [`Event::Probed`] tells,
+    /// within [`probe_timeout`](crate::Config::probe_timeout).
     ///
     /// # Errors
     /// [`Misuse::Closing`] or [`Misuse::TooMany`].
