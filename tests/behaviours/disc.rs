@@ -536,6 +536,42 @@ async fn root_and_parent() -> Result<(String, String)> {
 
 // What is ours alone.
 
+/// Two addresses that lead to two registrars: a client is known to both, and finds whom either knows.
+#[tractor::test]
+async fn client_of_two_registrars_is_known_to_both() -> Result<()> {
+    let (one, two, done) = (temp_dir(), temp_dir(), unique("two registrars"));
+    let keeper = async |name: &str, at: &TempDir| {
+        let until = [done.clone(), format!("{done} {name}")];
+        let config = root(name, [socket(at)]).enable(module!());
+        open_root_actor(config, async |_| {
+            until_registered(&["client", name]).await?;
+            marks::set(&until[1]);
+            marks::happened(&until[0]).await;
+            until_registered(&[name]).await
+        })
+        .await
+    };
+    let client = async {
+        until_listening(&socket(&one)).await;
+        until_listening(&socket(&two)).await;
+        let config = root("client", [socket(&one), socket(&two)]);
+        open_root_actor(config, async |actor| {
+            assert!(!actor.is_registrar());
+            for name in ["keeper_1", "keeper_2"] {
+                marks::happened(&format!("{done} {name}")).await;
+                let who = async |found: Option<tractor::Portal>| found.unwrap().run(who {}).await;
+                assert_eq!(find_actor(name, who).await?, name);
+            }
+            assert!(query_actor("nobody").await?.is_empty());
+            Ok(())
+        })
+        .await?;
+        marks::set(&done);
+        Ok(())
+    };
+    both(both(keeper("keeper_1", &one), keeper("keeper_2", &two)), client).await
+}
+
 /// Of many that start at once, one keeps the registry, and all the others join it.
 #[tractor::test]
 async fn roots_that_start_at_once_elect_one() -> Result<()> {
