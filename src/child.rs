@@ -182,12 +182,18 @@ async fn set_up(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<()> {
     let vars = vars(spec)?;
     let level = vars.loglevel.as_ref().map(Text::as_str);
     settle(shared, spec, &vars, level)?;
-    let addrs = bind(shared, spec)?;
+    let tree = shared.tree.get().cloned().unwrap_or_default();
+    let own = || tree.own_addresses(shared.uid.name.as_str(), shared.host.pid());
+    begin(shared, spec.bind_addrs.clone().unwrap_or_else(own)).await
+}
+
+/// Listens there, makes itself known, and is ready.
+async fn begin(shared: &Arc<Shared>, wanted: Vec<Address>) -> Result<()> {
+    let bound: Vec<_> = wanted.iter().map(|addr| shared.bind(addr)).collect::<Result<_>>()?;
+    let addrs: Vec<Address> = bound.iter().map(|listener| listener.local_addr()).collect();
+    shared.serve(bound);
     shared.own_addrs.get_or_init(|| addrs.clone());
-    // Below a Python parent a tree may have no registrar.
-    if !spec.reg_addrs.is_empty() {
-        discovery::register(shared, &addrs).await?;
-    }
+    discovery::register(shared).await?;
     // To be ending already is no error: nothing more will be asked of us.
     let _ = shared.command(|inner, now| inner.core.booted(now, addrs));
     Ok(())
@@ -225,24 +231,16 @@ fn settle(
     Ok(())
 }
 
-/// Where the actor of this name and process listens: beside the registry.
-pub(crate) fn own_address(registry: &[Address], name: &str, pid: u32) -> Option<Address> {
-    registry.iter().find_map(|addr| match addr {
+/// Where the actor of this name and process listens: beside another one.
+pub(crate) fn own_address(beside: &Address, name: &str, pid: u32) -> Address {
+    match beside {
         Address::Uds { dir, .. } => {
             let file = os::rtdir::socket_file(dir, &format!("{name}@{pid}"));
-            Some(Address::Uds { dir: dir.clone(), file })
+            Address::Uds { dir: dir.clone(), file }
         }
-        Address::Tcp { host, .. } => Some(Address::Tcp { host: *host, port: 0 }),
-        _ => None,
-    })
-}
-
-/// Listens beside the registry's socket, or where the parent said.
-fn bind(shared: &Arc<Shared>, spec: &SpawnSpec) -> Result<Vec<Address>> {
-    let own = own_address(&spec.reg_addrs, shared.uid.name.as_str(), shared.host.pid());
-    let own = own.map(|addr| vec![addr]);
-    let wanted = spec.bind_addrs.clone().or(own).unwrap_or_default();
-    wanted.iter().map(|addr| shared.listen(addr)).collect()
+        Address::Tcp { host, .. } => Address::Tcp { host: *host, port: 0 },
+        other => other.clone(),
+    }
 }
 
 /// Reports to the parent why this actor can't begin.

@@ -383,9 +383,8 @@ impl Driver {
             let known = inner.children.get(&child);
             known.map(|c| (c.name.clone(), c.bound.clone())).unwrap_or_default()
         };
-        let own = || crate::child::own_address(&tree.registry_addrs, &name, pid);
-        let addr = bound.or_else(own);
-        if let Some(addr) = addr {
+        let own = || tree.own_addresses(&name, pid);
+        for addr in bound.map_or_else(own, |addr| vec![addr]) {
             self.shared.host.sweep(&addr);
         }
     }
@@ -431,6 +430,8 @@ impl Future for Running {
             Poll::Ready(())
         });
         if done.is_ready() {
+            // What they made in the file system goes before anybody hears that we are done.
+            self.0.listeners.clear();
             self.tell_done();
         }
         done

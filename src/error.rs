@@ -16,11 +16,13 @@ use tractor_core::Uid;
 pub use tractor_core::supervise::{ChildPhase, ExitStatus};
 
 mod failed;
+mod registrar;
 mod registry;
 mod remote;
 mod wire;
 
 pub use failed::ActorFailed;
+pub use registrar::RegistrarError;
 pub use registry::{WireError, reg_error};
 pub use remote::{RemoteCause, RemoteError};
 
@@ -73,6 +75,8 @@ pub enum Error {
         /// Its number.
         signal: i32,
     },
+    /// There is no registrar to be, or to ask; the text says where, and what to do.
+    Registrar(RegistrarError),
     /// Outside any actor.
     NoCurrentActor,
     /// A panic, caught where its task ends.
@@ -180,6 +184,7 @@ impl Error {
             Error::Lagged(_) => "Lagged",
             Error::Misuse(_) => "RuntimeError",
             Error::Interrupted { .. } => "KeyboardInterrupt",
+            Error::Registrar(_) => "RegistrarError",
             Error::NoCurrentActor => "NoRuntime",
             Error::Panic(_) => "Panic",
             Error::Group(_) => "ExceptionGroup",
@@ -335,6 +340,7 @@ impl fmt::Display for Error {
             Error::Lagged(n) => write!(f, "too slow: {n} items of the stream were missed"),
             Error::Misuse(e) => write!(f, "misuse: {e}"),
             Error::Interrupted { signal } => write!(f, "interrupted by signal {signal}"),
+            Error::Registrar(e) => write!(f, "{e}"),
             Error::NoCurrentActor => f.write_str("no actor here: open a root actor or a nursery"),
             Error::Panic(e) => {
                 write!(f, "panic: {}", e.message)?;

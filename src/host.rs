@@ -74,11 +74,23 @@ pub(crate) trait Host: fmt::Debug + Send + Sync {
     /// Starts a child and calls `done` with the outcome, on any thread. `done` must be short.
     fn spawn(&self, spec: ChildSpec, done: Done);
 
+    /// The right to listen at an address that several programs know.
+    ///
+    /// # Errors
+    /// Of kind `AddrInUse` when another has it.
+    fn claim(&self, addr: &Address) -> io::Result<Claim>;
+
     /// Removes what a child that is gone may have left at its address.
     fn sweep(&self, addr: &Address);
 
     /// Whether it was killed: what is dropped of it then is no news.
     fn is_gone(&self) -> bool;
+}
+
+/// The right to listen at an address, while this is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Claim {
+    _lock: Option<os::SocketLock>,
 }
 
 /// What is called with the outcome of a spawn.
@@ -233,6 +245,12 @@ impl Host for System {
 
     fn spawn(&self, spec: ChildSpec, done: Done) {
         os::spawn(spec, Box::new(move |result| done(result.map(Spawned::from))));
+    }
+
+    fn claim(&self, addr: &Address) -> io::Result<Claim> {
+        let path = addr.uds_path();
+        let lock = path.map(|path| os::SocketLock::take(Path::new(&path))).transpose()?;
+        Ok(Claim { _lock: lock })
     }
 
     fn sweep(&self, addr: &Address) {

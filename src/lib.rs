@@ -26,6 +26,7 @@
 //! | you want to | see |
 //! |---|---|
 //! | spawn processes | [`open_nursery`], [`ActorNursery`], [`ActorBuilder`] |
+//! | find an actor by name, also of another program | [`find_actor`], [`watch`], [`run_daemon`] |
 //! | call and stream | [`Portal`], [`mod@context`], [`MsgStream`], [`macro@stream`], [`Subscription`] |
 //! | structure tasks inside an actor | [`scope`] |
 //! | know what failed | [`Error`] |
@@ -44,6 +45,7 @@ mod child;
 mod cluster;
 pub mod context;
 mod current;
+mod daemon;
 mod discovery;
 mod driver;
 pub mod endpoint;
@@ -80,7 +82,10 @@ pub use blocking::{UNBLOCK_THREADS_MAX, unblock};
 pub use cache::{Cached, maybe_open_context, maybe_open_context_in};
 pub use cluster::{Cluster, Portals, gather_contexts, open_actor_cluster};
 pub use context::{Context, ForeignContext, ParentContext, current_ctx};
-pub use discovery::{find_actor, get_registry, query_actor, wait_for_actor};
+pub use daemon::run_daemon;
+pub use discovery::{
+    Change, Watch, find_actor, get_registry, get_root, query_actor, wait_for_actor, watch,
+};
 pub use endpoint::{Exposed, Module};
 pub use error::{
     Absorb, ActorFailed, BoxError, Error, Raise, RemoteError, Result, WireError, reg_error,

@@ -13,6 +13,7 @@
 //! | [`pychild`] | the same for a child of a Python parent | `tractor-lifeline` |
 //! | [`signals`] | SIGINT and SIGTERM of the root | |
 //! | [`rtdir`] | the directory that holds a tree's sockets | |
+//! | [`socklock`] | the right to a socket's path that several programs know | |
 //! | `probe` | looking at processes and descriptors, for tests | |
 //!
 //! ```text
@@ -38,6 +39,7 @@ pub(crate) mod process;
 pub(crate) mod pychild;
 pub(crate) mod rtdir;
 pub(crate) mod signals;
+pub(crate) mod socklock;
 pub(crate) mod spawn;
 
 pub(crate) use child::{ChildLink, Entry, OnParentDeath, child_entry, is_child};
@@ -47,4 +49,5 @@ pub(crate) use process::{ExitStatus, Process, Signal};
 pub(crate) use pychild::{PyAddr, PyChild, PyOrders, python_entry};
 pub(crate) use rtdir::TreeDir;
 pub(crate) use signals::{ROOT_SIGNALS, RootSignals};
+pub(crate) use socklock::SocketLock;
 pub(crate) use spawn::{ChildSpec, Output, Spawned, Stdin, remember_exe, secret, spawn};

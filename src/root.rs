@@ -13,6 +13,7 @@ use tractor_executors::Executor;
 
 use crate::ambient;
 use crate::current::{self, Identity};
+use crate::discovery::Plan;
 use crate::driver::Driver;
 use crate::endpoint::{Exposed, Module, Table};
 use crate::error::{Error, Misuse, Result};
@@ -20,7 +21,7 @@ use crate::host::{self, Home};
 use crate::os;
 use crate::portal::Portal;
 use crate::scope::{self, CancelScope, Ended};
-use crate::shared::{Parts, Settings, Shared, TreeInfo};
+use crate::shared::{Parts, Settings, Shared};
 use crate::wait::wait_shielded;
 
 /// What a root actor is to be.
@@ -32,6 +33,8 @@ pub struct RootConfig {
     pub(crate) signals: Option<bool>,
     pub(crate) executor: Option<Arc<dyn Executor>>,
     pub(crate) registry_addrs: Vec<Address>,
+    pub(crate) bind_addrs: Vec<Address>,
+    pub(crate) ensure_registry: bool,
     pub(crate) parent_link: ParentLink,
     pub(crate) runtime_dir: Option<PathBuf>,
     pub(crate) teardown: Option<Duration>,
@@ -65,6 +68,8 @@ impl RootConfig {
             signals: None,
             executor: None,
             registry_addrs: Vec::new(),
+            bind_addrs: Vec::new(),
+            ensure_registry: false,
             parent_link: ParentLink::default(),
             runtime_dir: None,
             teardown: None,
@@ -74,6 +79,12 @@ impl RootConfig {
             python: None,
             opened: None,
         }
+    }
+
+    /// Its name, by which others find it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// Lets others call the functions of this module in the root.
@@ -110,9 +121,17 @@ impl RootConfig {
         self
     }
 
-    /// Where the tree's registry listens: a socket in the tree's own directory by default. All
-    /// actors of the tree listen on the same kind of address: for TCP on the same host, each on a
-    /// port of its own.
+    /// Where the registry is. By default the root keeps one of the tree's own, at a socket in the
+    /// tree's own directory. With addresses that other programs know too, all of them share it: a
+    /// root that finds a registrar at one of the addresses is its client, with all its tree; one
+    /// that finds none anywhere is the registrar, at all of them. When that one ends, its clients
+    /// wait for the next: they register with whoever takes an address over.
+    ///
+    /// Several addresses are several ways to one registrar. A root that joins uses those at which
+    /// one answers, and registers with each that there is; it does not care what is at the others.
+    ///
+    /// All actors of the tree listen on the kinds of address that its root has: for TCP on the same
+    /// host, each on a port of its own; the sockets of a tree are in its own directory.
     ///
     /// Whoever can connect to an actor can call what it exposes. A socket's file is private to its
     /// user; a TCP port is open to all users of the machine, so only loopback addresses are taken.
@@ -120,6 +139,20 @@ impl RootConfig {
     /// where all users of the machine are trusted.
     pub fn registry_addrs(mut self, addrs: impl IntoIterator<Item = Address>) -> Self {
         self.registry_addrs = addrs.into_iter().collect();
+        self
+    }
+
+    /// Where the root listens: besides the registry's addresses when it keeps the registry, and
+    /// instead of an address of the registry's kind when it does not. All actors of its tree listen
+    /// on the kinds of address that it has.
+    pub fn bind_addrs(mut self, addrs: impl IntoIterator<Item = Address>) -> Self {
+        self.bind_addrs = addrs.into_iter().collect();
+        self
+    }
+
+    /// Whether this root must keep the registry itself: then it fails when somebody else does.
+    pub fn ensure_registry(mut self, ensure: bool) -> Self {
+        self.ensure_registry = ensure;
         self
     }
 
@@ -204,7 +237,12 @@ impl Actor {
         self.shared.lock().core.peers().map(|(_, aid)| aid.uid.clone()).collect()
     }
 
-    /// Where the tree's registry listens.
+    /// Where it listens.
+    pub fn addrs(&self) -> Vec<Address> {
+        self.shared.own_addrs.get().cloned().unwrap_or_default()
+    }
+
+    /// Where the tree's registry is.
     pub fn registry_addrs(&self) -> Vec<Address> {
         self.shared.tree.get().map(|t| t.registry_addrs.clone()).unwrap_or_default()
     }
@@ -245,8 +283,9 @@ pub fn current_actor() -> Result<Actor> {
 ///
 /// # Errors
 /// Those of `body`; [`Error::Interrupted`] when a signal asked for the end;
-/// [`Error::Misuse`] inside of an actor; [`Error::Io`] when the runtime directory or the registry's
-/// address can't be had, before anything is spawned.
+/// [`Error::Misuse`] inside of an actor; [`Error::Io`] when the runtime directory or an address
+/// can't be had, and [`Error::Registrar`] when the registry's is held by something else, before
+/// anything is spawned.
 ///
 /// # Cancel safety
 /// Dropped by a foreign future, the runtime ends the tree in the background.
@@ -260,7 +299,7 @@ where
     }
     crate::panics::watch();
     let opened = config.opened.clone();
-    let (shared, driver, home) = boot(config)?;
+    let (shared, driver, home, plan) = boot(config)?;
     shared.host.register(&shared);
     if let Some(opened) = opened {
         opened.lock().unwrap_or_else(PoisonError::into_inner).push(shared.clone());
@@ -275,7 +314,12 @@ where
     let owner = Owner { shared: shared.clone(), _home: home };
     let identity = Identity { actor: shared.clone(), task: "main".into(), dialog: None };
     let actor = Actor { shared: shared.clone() };
-    let task = async { body(actor).await };
+    let task = async {
+        if let Some(plan) = plan {
+            plan.settle(&actor.shared).await?;
+        }
+        body(actor).await
+    };
     let guarded = scope::guarded(&block, task, |ended| leave(owner, ended), Error::is_news);
     if scope::current_root().is_some() {
         // Part of the caller's tree of scopes: what cancels that waits for us.
@@ -286,14 +330,15 @@ where
     identity.scope(tree).await.unwrap_or(Err(Error::Cancelled))
 }
 
-/// Makes the root's parts: core, directory, registry, signals. Nothing is spawned yet.
-fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, Home)> {
+/// Makes the root's parts: core, directory, signals, and the registry, unless somebody else may
+/// keep that: then there is a plan how to find out. Nothing is spawned yet.
+fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, Home, Option<Plan>)> {
     let host = host::here();
     let executor = host.executor(config.executor.clone())?;
     let home = host.home(config.runtime_dir.as_deref())?;
+    let plan = Plan::new(&config, &home)?;
     let mut core = Config::new(config.name.clone());
     core.pid = u64::from(host.pid());
-    core.is_registrar = true;
     if let Some(budget) = config.teardown {
         core.teardown_budget = budget;
     }
@@ -311,34 +356,19 @@ fn boot(config: RootConfig) -> Result<(Arc<Shared>, Driver, Home)> {
     let shared = Shared::new(Parts { config: core, host, executor, scopes, settings });
     shared.use_table(table);
     let mut driver = Driver::new(shared.clone());
-    let addrs = listen(&shared, &config, &home)?;
+    let plan = match plan.is_open() {
+        true => Some(plan),
+        false => {
+            plan.keep(&shared)?;
+            None
+        }
+    };
     if config.signals.unwrap_or_else(ambient::signals)
         && let Some(signals) = shared.host.signals()?
     {
         driver.watch_signals(signals)?;
     }
-    let info = TreeInfo {
-        registry_addrs: addrs.clone(),
-        root_addrs: addrs.clone(),
-        parent_link: config.parent_link,
-    };
-    shared.tree.get_or_init(|| info);
-    shared.own_addrs.get_or_init(|| addrs.clone());
-    shared.command(|inner, now| inner.core.booted(now, addrs))?;
-    Ok((shared, driver, home))
-}
-
-/// Binds the registry's addresses.
-fn listen(shared: &Arc<Shared>, config: &RootConfig, home: &Home) -> Result<Vec<Address>> {
-    let wanted = match config.registry_addrs.is_empty() {
-        true => vec![home.registry.clone()],
-        false => config.registry_addrs.clone(),
-    };
-    let mut bound = Vec::new();
-    for addr in wanted {
-        bound.push(shared.listen(&addr)?);
-    }
-    Ok(bound)
+    Ok((shared, driver, home, plan))
 }
 
 /// The root's life. Dropped before its end, the runtime ends the tree in the background.

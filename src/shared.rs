@@ -15,9 +15,10 @@ use tractor_core::{
     Actor, ChildId, ConnId, DialogId, Effect, EndReason, Instant, NurseryId, Output, Uid,
 };
 use tractor_executors::Executor;
-use tractor_transports::{Stream, Transport};
+use tractor_transports::{Listener, Stream, Transport};
 
 use crate::boxes::{ChildBox, Mailbox, NurseryBox, Remains};
+use crate::discovery::Registrar;
 use crate::endpoint::Table;
 use crate::error::Result;
 use crate::host::{Host, Spawned};
@@ -73,7 +74,7 @@ pub(crate) struct Inner {
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) spawned: Vec<SpawnReport>,
     /// Listeners for the driver to take over.
-    pub(crate) listeners: Vec<Box<dyn tractor_transports::Listener>>,
+    pub(crate) listeners: Vec<Box<dyn Listener>>,
     /// A child's instructions, once they came.
     pub(crate) spec: Option<tractor_core::msg::SpawnSpec>,
     /// Why this actor is to end, once it is.
@@ -85,6 +86,10 @@ pub(crate) struct Inner {
     pub(crate) body: Option<CancelScope>,
     /// The kinds of links that its children had, for tests of theirs.
     pub(crate) links_seen: std::collections::BTreeSet<&'static str>,
+    /// What our probes found; `None` while they are under way.
+    pub(crate) probes: KeyMap<ConnId, Option<tractor_core::Found>>,
+    /// Where it is registered, besides with its parent.
+    pub(crate) registrars: Vec<Registrar>,
     pub(crate) life_wakers: Wakers,
     pub(crate) registry_wakers: Wakers,
     /// When the driver's timer goes off.
@@ -139,6 +144,40 @@ pub(crate) struct TreeInfo {
     pub(crate) root_addrs: Vec<tractor_core::Address>,
     /// How its children come to their links.
     pub(crate) parent_link: ParentLink,
+}
+
+/// Refuses an address that other machines can reach.
+pub(crate) fn check_reach(addr: &tractor_core::Address) -> Result<()> {
+    match tractor_transports::tcp::is_loopback(addr) {
+        true => Ok(()),
+        false => Err(crate::error::Error::config(format!(
+            "{addr} can be reached from other machines, and nothing would tell who connects: \
+             listen on 127.0.0.1 or ::1"
+        ))),
+    }
+}
+
+impl TreeInfo {
+    /// Where an actor of the tree listens that was not told where: at an address of each kind that
+    /// the root has.
+    pub(crate) fn own_addresses(&self, name: &str, pid: u32) -> Vec<tractor_core::Address> {
+        let places = match self.root_addrs.is_empty() {
+            true => &self.registry_addrs,
+            false => &self.root_addrs,
+        };
+        let mut own: Vec<tractor_core::Address> = Vec::new();
+        // The last socket of the root is in the tree's own directory.
+        for place in places.iter().rev() {
+            let addr = crate::child::own_address(place, name, pid);
+            let both_uds = |other: &tractor_core::Address| {
+                other.uds_path().is_some() && addr.uds_path().is_some()
+            };
+            if !own.iter().any(|other| *other == addr || both_uds(other)) {
+                own.insert(0, addr);
+            }
+        }
+        own
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -228,6 +267,8 @@ impl Shared {
             driver_done: false,
             body: None,
             links_seen: std::collections::BTreeSet::new(),
+            probes: KeyMap::default(),
+            registrars: Vec::new(),
             life_wakers: Wakers::default(),
             registry_wakers: Wakers::default(),
             armed: None,
@@ -266,25 +307,22 @@ impl Shared {
         self.inherited_level.get_or_init(|| loglevel.map(str::to_owned));
     }
 
-    /// Binds an address, which the driver listens on from now on.
+    /// Binds an address. It listens once that is [served](Self::serve).
     ///
     /// # Errors
     /// When other machines can reach the address, no transport serves it, or it can't be bound.
-    pub(crate) fn listen(&self, addr: &tractor_core::Address) -> Result<tractor_core::Address> {
-        if !tractor_transports::tcp::is_loopback(addr) {
-            return Err(crate::error::Error::config(format!(
-                "{addr} can be reached from other machines, and nothing would tell who connects: \
-                 listen on 127.0.0.1 or ::1"
-            )));
-        }
+    pub(crate) fn bind(&self, addr: &tractor_core::Address) -> Result<Box<dyn Listener>> {
+        check_reach(addr)?;
         let transport = self.transports.iter().find(|t| t.serves(addr)).ok_or_else(|| {
             crate::error::Error::config(format!("no transport serves the address {addr}"))
         })?;
-        let listener = transport.listen(&self.executor, addr)?;
-        let bound = listener.local_addr();
-        self.lock().listeners.push(listener);
+        Ok(transport.listen(&self.executor, addr)?)
+    }
+
+    /// The driver accepts from now on what comes there.
+    pub(crate) fn serve(&self, listeners: Vec<Box<dyn Listener>>) {
+        self.lock().listeners.extend(listeners);
         self.ready.wake_driver();
-        Ok(bound)
     }
 
     /// The driver is gone for good: whoever waits here is told that the actor has ended.

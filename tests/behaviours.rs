@@ -22,6 +22,10 @@ mod children;
 mod cluster;
 #[path = "behaviours/ctx.rs"]
 mod ctx;
+#[path = "behaviours/disc.rs"]
+mod disc;
+#[path = "behaviours/disc_programs.rs"]
+mod disc_programs;
 #[path = "behaviours/errors.rs"]
 mod errors;
 #[path = "behaviours/fault.rs"]
@@ -34,6 +38,8 @@ mod groups;
 mod harness;
 #[path = "behaviours/interrupt.rs"]
 mod interrupt;
+#[path = "behaviours/ipc.rs"]
+mod ipc;
 #[path = "behaviours/legacy.rs"]
 mod legacy;
 #[path = "behaviours/limits.rs"]

@@ -209,3 +209,39 @@ fn by_hand_is_deterministic() {
     let last = first.lines().last().unwrap();
     assert!(last.contains("children: 0") && last.contains("connections: 0"), "{first}");
 }
+
+#[test]
+fn service_discovery_finds_the_daemon() {
+    let expected = "\
+hello -> HELLO
+is anybody there? -> IS ANYBODY THERE?
+the daemon has ended well: true
+";
+    assert_eq!(stdout_of("service_discovery"), expected);
+}
+
+#[test]
+fn two_programs_outlive_their_registrar() {
+    let expected = "\
+the first keeps the registry
+the second joins
+the first is killed
+the third keeps the registry
+the second is found, and is the same: true
+the second ends well: true
+the third ends well: true
+";
+    assert_eq!(stdout_of("two_programs"), expected);
+}
+
+#[test]
+fn join_tree_looks_into_another_program() {
+    let expected = "\
+here are app, reader, visitor, writer
+reader: reader, a child of app
+writer: writer, a child of app
+nobody: not here
+the visitor was content: true
+";
+    assert_eq!(stdout_of("join_tree"), expected);
+}

@@ -10,8 +10,9 @@
 //! | `children` | nurseries and children |
 //! | `closing` | connections and the actor ending |
 //! | `parting` | what ends before a connection to a base peer does |
+//! | `probing` | asking who is at an address |
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -38,6 +39,7 @@ mod closing;
 mod dialogs;
 mod endings;
 mod parting;
+mod probing;
 mod receive;
 mod requests;
 
@@ -118,6 +120,8 @@ pub enum Timer {
     Reap(ChildId),
     /// A base peer that asked us to end is told that we do, although we have not yet.
     LateAck,
+    /// The registrars must have taken note that this actor ends.
+    Farewell,
     /// This actor must have ended.
     End,
 }
@@ -160,6 +164,14 @@ pub struct Actor {
     nurseries: Arena<NurseryTag, Nursery>,
     children: Arena<ChildTag, Child>,
     registry: Option<Registry>,
+    /// Questions of ours, by the connections that they are asked over.
+    probes: BTreeMap<ConnId, probing::Probe>,
+    /// What peers asked of the registry about those of whom it is not known whether they live.
+    doubts: Vec<probing::Doubt>,
+    /// Base registrars that know us, by the connections that we told them over.
+    registered: BTreeSet<ConnId>,
+    /// Our last words to them, as far as they are not answered.
+    farewells: BTreeSet<DialogId>,
     parent: Option<ConnId>,
     /// The modules that peers may call into.
     enabled: BTreeSet<String>,
@@ -197,6 +209,10 @@ impl Actor {
             nurseries: Arena::new(),
             children: Arena::new(),
             registry,
+            probes: BTreeMap::new(),
+            doubts: Vec::new(),
+            registered: BTreeSet::new(),
+            farewells: BTreeSet::new(),
             parent: None,
             enabled: BTreeSet::new(),
             queued: VecDeque::new(),
@@ -222,7 +238,10 @@ impl Actor {
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.advance(now);
         match input {
-            Input::Connected { conn } => self.mark_dirty(conn),
+            Input::Connected { conn } => {
+                self.probe_reached(conn);
+                self.mark_dirty(conn);
+            }
             Input::Received { conn, len } => self.on_received(conn, len),
             Input::Disconnected { conn, why } => self.on_disconnected(conn, why),
             Input::Spawned { child, pid } => self.on_spawned(child, pid),
@@ -250,6 +269,7 @@ impl Actor {
             Timer::Report(child) => self.on_budget_over(child),
             Timer::Reap(child) => self.on_reap_slack_over(child),
             Timer::LateAck => self.push_late_ack(),
+            Timer::Farewell => self.on_farewell_timeout(),
             Timer::End => self.end(true),
         }
     }
@@ -347,10 +367,14 @@ impl Actor {
     }
 
     fn open_channel(&mut self, role: Role) -> ConnId {
+        let aid = self.aid(role);
+        self.open_channel_as(role, aid)
+    }
+
+    fn open_channel_as(&mut self, role: Role, aid: Aid) -> ConnId {
         let config = &self.config;
         let conn = self.channels.insert_with(|_| Channel::new(role, config));
         self.timers.set(Timer::Handshake(conn), handshake_deadline(self.now, role, config));
-        let aid = self.aid(role);
         self.push_control(conn, &Msg::Aid(aid));
         conn
     }
@@ -375,6 +399,19 @@ impl Actor {
     /// Lets peers call into this module.
     pub fn enable(&mut self, ns: &str) {
         self.enabled.insert(ns.into());
+    }
+
+    /// Keeps the registry from now on: for a root that finds that nobody else does.
+    ///
+    /// # Errors
+    /// [`Misuse::Closing`] unless it is still booting.
+    pub fn keep_registry(&mut self) -> Result<(), Misuse> {
+        if self.life != Life::Booting {
+            return Err(Misuse::Closing);
+        }
+        self.config.is_registrar = true;
+        self.registry.get_or_insert_default();
+        Ok(())
     }
 
     /// This actor is bound to these addresses and ready: its parent is told, kept `Start`s run. A
@@ -462,6 +499,11 @@ impl Actor {
     /// The peer of an open connection.
     pub fn peer(&self, conn: ConnId) -> Option<&Aid> {
         self.channels.get(conn).and_then(|c| c.peer.as_ref())
+    }
+
+    /// What both sides of a connection can do beyond the base: nothing until the handshake.
+    pub fn negotiated(&self, conn: ConnId) -> crate::msg::Features {
+        self.features(conn)
     }
 
     /// Whether there is such a connection, in any phase but closed.

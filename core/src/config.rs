@@ -42,6 +42,8 @@ pub struct Config {
     pub frame_len_max: usize,
     /// Time for the whole handshake. After it: the connection ends.
     pub handshake_timeout: Duration,
+    /// Time for a probe of ours to be answered. After it: nobody answers there.
+    pub probe_timeout: Duration,
     /// Accepted connections that may still be in their handshake. Over it: refused.
     pub half_open_max: usize,
     /// Connections. Over it: refused.
@@ -86,6 +88,12 @@ pub struct Config {
     pub child_margin: Duration,
     /// How long the two halves of a child's end (exit, end of its link) may lie apart.
     pub reap_slack: Duration,
+    /// How long a registrar that takes note of an actor's end may take for it. After it: the actor
+    /// ends all the same.
+    pub farewell_timeout: Duration,
+    /// How long a base peer counts as alive after it was last heard of. After it: it is asked
+    /// before it is told of.
+    pub record_fresh: Duration,
     /// Records in the registry. Over it: `Register` is answered with `Error`.
     pub registry_max: usize,
     /// `Wait` requests pending per registry. Over it: answered with `Error`.
@@ -110,6 +118,7 @@ impl Config {
             frame_len_max_early: 4 << 10,
             frame_len_max: 16 << 20,
             handshake_timeout: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(1),
             half_open_max: 64,
             conns_max: 4096,
             dialogs_max: 1024,
@@ -131,7 +140,9 @@ impl Config {
             kill_margin: Duration::from_millis(400),
             child_margin: Duration::from_millis(250),
             reap_slack: Duration::from_millis(250),
-            registry_max: 4096,
+            farewell_timeout: Duration::from_millis(500),
+            record_fresh: Duration::from_secs(5),
+            registry_max: 16_384,
             waiters_max: 1024,
         }
     }

@@ -32,6 +32,7 @@
 //! | [`msg`] | the messages, and their bytes |
 //! | [`channel`] | one connection: handshake, features, who may say what |
 //! | [`dialog`] | one side of a call, stream or context; flow; the tables |
+//! | [`election`] | who keeps the registry |
 //! | [`supervise`] | children, nurseries, the escalation ladder |
 //! | [`error`] | errors, by whose fault they are |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -49,6 +50,7 @@ mod config;
 #[cfg_attr(docsrs, doc(cfg(feature = "coverage")))]
 pub mod coverage;
 pub mod dialog;
+pub mod election;
 pub mod error;
 mod id;
 pub mod msg;
@@ -67,7 +69,7 @@ pub use dialog::flow::OverrunPolicy;
 pub use id::{ChildId, Cid, ConnId, DialogId, Key, NurseryId, Text, Uid};
 pub use outbox::{Outbound, Payload, SPLICE_LEN_MIN};
 pub use output::{
-    Batch, Chunk, CloseReason, DialogEvent, Effect, EndReason, Event, NurseryEvent, Outcome,
+    Batch, Chunk, CloseReason, DialogEvent, Effect, EndReason, Event, Found, NurseryEvent, Outcome,
     Output, Signal,
 };
 pub use time::Instant;

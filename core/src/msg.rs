@@ -34,10 +34,12 @@ impl Features {
     pub const ERROR_DATA: Features = Features(1 << 7);
     /// [`Msg::Ready`]: a child tells its parent that it is bound and registered.
     pub const READY: Features = Features(1 << 8);
+    /// `watch_actor`: a registrar tells when what a name stands for changes.
+    pub const WATCH: Features = Features(1 << 9);
     /// Nothing beyond the base.
     pub const BASE: Features = Features(0);
     /// All that this version knows.
-    pub const ALL: Features = Features(0x1ff);
+    pub const ALL: Features = Features(0x3ff);
 
     /// Whether all bits of `other` are set.
     pub const fn has(self, other: Features) -> bool {
@@ -176,6 +178,13 @@ pub enum Request {
         /// The name.
         name: Text,
     },
+    /// `watch_actor`: all actors of this name, once they are others than were seen. (Extension.)
+    Watch {
+        /// The name.
+        name: Text,
+        /// What was seen; `None` for what there is now.
+        seen: Option<RegistryTag>,
+    },
     /// `get_registry`: everything.
     List,
     /// `delete_addr`: nobody answers at this address.
@@ -198,6 +207,36 @@ pub enum Request {
         /// The name that was asked for.
         func: Text,
     },
+}
+
+impl Request {
+    /// A copy that no longer holds on to the frame it came in, of one that is kept for a while.
+    pub(crate) fn detached(&self) -> Request {
+        match self {
+            Request::Find { name } => Request::Find { name: name.detached() },
+            Request::Wait { name } => Request::Wait { name: name.detached() },
+            Request::Watch { name, seen } => Request::Watch { name: name.detached(), seen: *seen },
+            other => other.clone(),
+        }
+    }
+}
+
+/// What a name stood for in the registry, in short: equal tags of one registrar are equal records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RegistryTag {
+    /// When the last of the records changed, on the registrar's own count.
+    pub stamp: u64,
+    /// How many records there are.
+    pub count: u64,
+}
+
+/// The answer to `watch_actor`: all actors of a name, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// To be shown when asking for changes.
+    pub tag: RegistryTag,
+    /// The actors and their addresses, the oldest first.
+    pub actors: Vec<(Uid, Vec<Address>)>,
 }
 
 /// What became of a cancel request.

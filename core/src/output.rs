@@ -74,6 +74,27 @@ pub enum Event {
         /// From the first cancel of it to its report.
         budget: Duration,
     },
+    /// A probe of ours is over.
+    Probed {
+        /// Its connection.
+        conn: ConnId,
+        /// Who is there.
+        found: Found,
+    },
+}
+
+/// Who is at an address, as far as they say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Found {
+    /// A registrar.
+    Registrar,
+    /// An actor that is none.
+    Other,
+    /// Somebody who does not answer as an actor does.
+    Silent,
+    /// Nobody.
+    Absent,
 }
 
 /// News for one side of a dialog.

@@ -1,16 +1,20 @@
-//! The tree's registry: names to addresses, kept by the registrar alone.
+//! The registry: names to addresses, kept by the registrar alone.
 //!
 //! # Invariants
 //! R1  A record that came over a lease connection goes when that connection goes.  (protocol §6.6)
 //! R2  Only its owner changes a record. A report that nobody answers there drops a base peer's,
-//!     and never a leased one.                                                        (§6.6)
+//!     once that was found to be so, and never a leased one.                          (§6.6)
 //! R3  Every waiter is answered once, or its connection is gone.                      (§6.6)
+//! R4  An address is in one record at most.
+//! R5  What is asked for is found without going through all records.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::addr::Address;
 use crate::id::{Cid, ConnId, Text, Uid};
+use crate::msg::RegistryTag;
+use crate::time::Instant;
 
 /// Who may change a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +31,30 @@ pub(crate) enum Owner {
 struct Record {
     addrs: Vec<Address>,
     owner: Owner,
-    /// Counts up with each registration, so that the youngest is found first.
+    /// Counts up with each new record, so that the youngest is found first.
     epoch: u64,
+    /// When it last changed, on the same count.
+    stamp: u64,
+    /// When it was last known that its actor lives, if nothing but that tells of its end.
+    proven: Instant,
 }
 
-/// Somebody remote who waits for a name.
+/// What somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// That there is an actor of the name.
+    Any,
+    /// That what the name stands for is not what it was then.
+    Changed(RegistryTag),
+}
+
+/// Somebody remote who waits for news of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Waiter {
     pub(crate) conn: ConnId,
     pub(crate) cid: Cid,
     pub(crate) name: Text,
+    pub(crate) until: Until,
 }
 
 /// Why a registration was refused.
@@ -69,8 +87,11 @@ impl Refusal {
 /// Addresses of one record: more than an actor has transports. Everybody is sent all of them.
 const ADDRS_MAX: usize = 16;
 
-/// Bytes of a name or of an address's parts: what a path may be. They are kept for long.
-const TEXT_LEN_MAX: usize = 4096;
+/// Bytes of an address's parts: more than a socket's path can have.
+const PATH_LEN_MAX: usize = 256;
+
+/// Bytes of a name that is waited for. They are kept for long.
+const NAME_LEN_MAX: usize = 4096;
 
 /// The part of the places for waiters that one connection may take.
 const WAITERS_SHARE: usize = 4;
@@ -78,57 +99,111 @@ const WAITERS_SHARE: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     records: BTreeMap<Uid, Record>,
+    /// The same by name and by id, the oldest first.
+    by_text: BTreeMap<Text, BTreeMap<u64, Uid>>,
+    by_addr: BTreeMap<Address, Uid>,
+    by_lease: BTreeMap<ConnId, BTreeSet<Uid>>,
     waiters: Vec<Waiter>,
-    epochs: u64,
+    /// Names whose actors have changed since that was last asked.
+    changed: BTreeSet<Text>,
+    count: u64,
 }
 
 impl Registry {
-    /// Adds an address. Returns the waiters that are served by it.
+    /// Adds an address. `now` is when its actor is known to live.
     pub(crate) fn register(
         &mut self,
         uid: &Uid,
         addr: Address,
         owner: Owner,
+        now: Instant,
         max: usize,
-    ) -> Result<Vec<Waiter>, Refusal> {
-        if matches!(&addr, Address::Uds { dir, file } if dir.len() + file.len() > TEXT_LEN_MAX) {
+    ) -> Result<(), Refusal> {
+        if matches!(&addr, Address::Uds { dir, file } if dir.len() + file.len() > PATH_LEN_MAX) {
             return Err(Refusal::TooLong);
         }
-        if self.holder(&addr).is_some_and(|(other, r)| other != uid && r.owner != Owner::Uid) {
+        let holder = self.by_addr.get(&addr).filter(|holder| *holder != uid).cloned();
+        let held = |uid: &Uid| self.records.get(uid).is_some_and(|r| r.owner != Owner::Uid);
+        if holder.as_ref().is_some_and(held) {
             return Err(Refusal::NotOwner);
         }
         let full = self.records.len() >= max;
         match self.records.get_mut(uid) {
             Some(record) if record.owner != owner => return Err(Refusal::NotOwner),
-            Some(record) if record.addrs.contains(&addr) => {}
+            Some(record) if record.addrs.contains(&addr) => {
+                record.proven = now;
+                return Ok(());
+            }
             Some(record) if record.addrs.len() >= ADDRS_MAX => return Err(Refusal::Full),
-            Some(record) => record.addrs.push(addr.clone()),
+            Some(_) => {}
             None if full => return Err(Refusal::Full),
-            None => {
-                self.epochs += 1;
-                let record = Record { addrs: alloc::vec![addr.clone()], owner, epoch: self.epochs };
-                self.records.insert(uid.detached(), record);
-            }
+            None => self.insert(uid.detached(), owner),
         }
-        self.evict(uid, &addr);
-        let (served, waiting) =
-            core::mem::take(&mut self.waiters).into_iter().partition(|w| w.name == uid.name);
-        self.waiters = waiting;
-        Ok(served)
+        if let Some(holder) = holder {
+            // Somebody else listens there now, so the base peer that had it has ended.
+            self.drop_addr(&holder, &addr);
+        }
+        self.add_addr(uid, addr, now);
+        Ok(())
     }
 
-    fn holder(&self, addr: &Address) -> Option<(&Uid, &Record)> {
-        self.records.iter().find(|(_, r)| r.addrs.contains(addr))
+    fn insert(&mut self, uid: Uid, owner: Owner) {
+        self.count += 1;
+        let epoch = self.count;
+        for text in [&uid.name, &uid.uuid] {
+            self.by_text.entry(text.clone()).or_default().insert(epoch, uid.clone());
+        }
+        if let Owner::Lease(conn) = owner {
+            self.by_lease.entry(conn).or_default().insert(uid.clone());
+        }
+        let (addrs, proven) = (Vec::new(), Instant::default());
+        self.records.insert(uid, Record { addrs, owner, epoch, stamp: epoch, proven });
     }
 
-    /// Somebody else listens at the address now, so a base peer that had it has ended.
-    fn evict(&mut self, now_of: &Uid, addr: &Address) {
-        for (uid, record) in &mut self.records {
-            if uid != now_of {
-                record.addrs.retain(|a| a != addr);
+    fn add_addr(&mut self, uid: &Uid, addr: Address, now: Instant) {
+        let Some(record) = self.records.get_mut(uid) else { return };
+        self.count += 1;
+        (record.stamp, record.proven) = (self.count, now);
+        record.addrs.push(addr.clone());
+        self.by_addr.insert(addr, uid.detached());
+        self.changed.insert(uid.name.detached());
+    }
+
+    /// Takes an address out of a record, which goes with its last.
+    fn drop_addr(&mut self, uid: &Uid, addr: &Address) {
+        let Some(record) = self.records.get_mut(uid) else { return };
+        self.count += 1;
+        record.stamp = self.count;
+        record.addrs.retain(|a| a != addr);
+        self.by_addr.remove(addr);
+        self.changed.insert(uid.name.detached());
+        if record.addrs.is_empty() {
+            self.remove(uid);
+        }
+    }
+
+    fn remove(&mut self, uid: &Uid) {
+        let Some(record) = self.records.remove(uid) else { return };
+        for addr in &record.addrs {
+            self.by_addr.remove(addr);
+        }
+        for text in [&uid.name, &uid.uuid] {
+            if let Some(same) = self.by_text.get_mut(text) {
+                same.remove(&record.epoch);
+                if same.is_empty() {
+                    self.by_text.remove(text);
+                }
             }
         }
-        self.records.retain(|_, r| !r.addrs.is_empty());
+        if let Owner::Lease(conn) = record.owner
+            && let Some(leased) = self.by_lease.get_mut(&conn)
+        {
+            leased.remove(uid);
+            if leased.is_empty() {
+                self.by_lease.remove(&conn);
+            }
+        }
+        self.changed.insert(uid.name.detached());
     }
 
     /// Drops a record. Not there is fine. One that is leased is not dropped by the name alone,
@@ -148,43 +223,101 @@ impl Registry {
         if !may {
             return Err(Refusal::NotOwner);
         }
-        self.records.remove(uid);
+        self.remove(uid);
         Ok(())
     }
 
-    /// The connection is gone, and what it leased and waited for with it. Whether records went.
-    pub(crate) fn conn_gone(&mut self, conn: ConnId) -> bool {
-        let before = self.records.len();
-        self.records.retain(|_, r| r.owner != Owner::Lease(conn));
+    /// The connection is gone, and what it leased and waited for with it.
+    pub(crate) fn conn_gone(&mut self, conn: ConnId) {
+        for uid in self.by_lease.remove(&conn).unwrap_or_default() {
+            self.remove(&uid);
+        }
         self.waiters.retain(|w| w.conn != conn);
-        before != self.records.len()
     }
 
     /// A child of ours has ended: a record that it made, as a base peer does, has nobody behind it
-    /// any more. Whether there was one.
-    pub(crate) fn process_gone(&mut self, uid: &Uid) -> bool {
-        let owned = self.records.get(uid).is_some_and(|record| record.owner == Owner::Uid);
-        owned && self.records.remove(uid).is_some()
+    /// any more.
+    pub(crate) fn process_gone(&mut self, uid: &Uid) {
+        if self.records.get(uid).is_some_and(|record| record.owner == Owner::Uid) {
+            self.remove(uid);
+        }
     }
 
-    /// An address of the youngest actor of this name or id.
-    pub(crate) fn find(&self, name: &str) -> Option<&Address> {
-        let matches = |(uid, _): &(&Uid, &Record)| uid.name == *name || uid.uuid == *name;
-        let found = self.records.iter().filter(matches).max_by_key(|(_, r)| r.epoch);
-        found.and_then(|(_, r)| r.addrs.last())
+    /// The records of actors of this name, the oldest first.
+    fn named(&self, name: &str) -> impl DoubleEndedIterator<Item = (&Uid, &Record)> {
+        let same = self.by_text.get(&Text::from(name)).into_iter().flat_map(BTreeMap::values);
+        let named = same.filter(move |uid| uid.name == *name);
+        named.filter_map(|uid| Some((uid, self.records.get(uid)?)))
+    }
+
+    /// The addresses of the youngest actor of this name or id, the oldest first.
+    pub(crate) fn find(&self, name: &str) -> &[Address] {
+        let same = self.by_text.get(&Text::from(name));
+        let youngest = same.and_then(|same| same.values().next_back());
+        youngest.and_then(|uid| self.records.get(uid)).map_or(&[], |record| &record.addrs)
     }
 
     /// All addresses of all actors of this name, the oldest first.
     pub(crate) fn find_all(&self, name: &str) -> Vec<Address> {
-        let mut found: Vec<&Record> =
-            self.records.iter().filter(|(uid, _)| uid.name == *name).map(|(_, r)| r).collect();
-        found.sort_by_key(|r| r.epoch);
-        found.into_iter().flat_map(|r| r.addrs.iter().cloned()).collect()
+        self.named(name).flat_map(|(_, record)| record.addrs.iter().cloned()).collect()
+    }
+
+    /// All actors of this name, the oldest first.
+    pub(crate) fn records(&self, name: &str) -> impl Iterator<Item = (&Uid, &[Address])> {
+        self.named(name).map(|(uid, record)| (uid, record.addrs.as_slice()))
+    }
+
+    /// What a name stands for, in short: equal tags are equal records. What changes has the highest
+    /// stamp from then on; so when the highest is what it was, nothing was changed but what has
+    /// gone since, and when their number is the same, nothing has gone either.
+    pub(crate) fn tag(&self, name: &str) -> RegistryTag {
+        let mut tag = RegistryTag::default();
+        for (_, record) in self.named(name) {
+            tag.stamp = tag.stamp.max(record.stamp);
+            tag.count += 1;
+        }
+        tag
+    }
+
+    /// Base peers of this name or id of which nothing was heard since: they and an address. The
+    /// youngest first.
+    pub(crate) fn unproven(
+        &self,
+        name: &str,
+        since: Instant,
+    ) -> impl Iterator<Item = (&Uid, &Address)> {
+        let same = self.by_text.get(&Text::from(name)).into_iter();
+        let uids = same.flat_map(|same| same.values().rev());
+        uids.filter_map(move |uid| {
+            let record = self.records.get(uid)?;
+            let old = record.owner == Owner::Uid && record.proven < since;
+            Some((uid, record.addrs.last().filter(|_| old)?))
+        })
+    }
+
+    /// The base peer that has this address. A lease proves by itself that its owner lives.
+    pub(crate) fn base_holder(&self, addr: &Address) -> Option<&Uid> {
+        let uid = self.by_addr.get(addr)?;
+        (self.records.get(uid)?.owner == Owner::Uid).then_some(uid)
+    }
+
+    /// The actor has answered.
+    pub(crate) fn prove(&mut self, uid: &Uid, now: Instant) {
+        if let Some(record) = self.records.get_mut(uid) {
+            record.proven = now;
+        }
+    }
+
+    /// Nobody of that uid answers at the address.
+    pub(crate) fn drop_dead(&mut self, uid: &Uid, addr: &Address) {
+        if self.base_holder(addr) == Some(uid) {
+            self.drop_addr(&uid.clone(), addr);
+        }
     }
 
     /// Remembers somebody who waits.
     pub(crate) fn wait(&mut self, waiter: Waiter, max: usize) -> Result<(), Refusal> {
-        if waiter.name.as_str().len() > TEXT_LEN_MAX {
+        if waiter.name.as_str().len() > NAME_LEN_MAX {
             return Err(Refusal::TooLong);
         }
         let of_conn = self.waiters.iter().filter(|w| w.conn == waiter.conn).count();
@@ -207,16 +340,23 @@ impl Registry {
         self.waiters.iter().any(|w| w.conn == conn && w.cid == *cid)
     }
 
-    /// The uid that has this address, if its record may be dropped on a report (base peers only:
-    /// a lease proves that its owner lives).
-    pub(crate) fn drop_dead(&mut self, addr: &Address) -> Option<Uid> {
-        let (uid, record) = self.holder(addr)?;
-        let uid = uid.clone();
-        if record.owner != Owner::Uid {
+    /// The waiters who have what they wait for; `None` when nothing has changed.
+    pub(crate) fn take_changes(&mut self) -> Option<Vec<Waiter>> {
+        let changed = core::mem::take(&mut self.changed);
+        if changed.is_empty() {
             return None;
         }
-        self.records.remove(&uid);
-        Some(uid)
+        let waiters = core::mem::take(&mut self.waiters);
+        let (served, waiting) = waiters.into_iter().partition(|waiter| {
+            let tag = || self.tag(waiter.name.as_str());
+            changed.contains(&waiter.name)
+                && match waiter.until {
+                    Until::Any => tag().count > 0,
+                    Until::Changed(seen) => tag() != seen,
+                }
+        });
+        self.waiters = waiting;
+        Some(served)
     }
 
     /// All records, the oldest first.
@@ -226,3 +366,6 @@ impl Registry {
         all.into_iter().map(|(uid, r)| (uid, r.addrs.as_slice()))
     }
 }
+
+#[cfg(test)]
+mod tests;

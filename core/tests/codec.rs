@@ -9,7 +9,9 @@ use common::unhex;
 use rmpv::Value;
 use tractor_core::error::DecodeError;
 use tractor_core::msg::codec::{self, RuntimeVars};
-use tractor_core::msg::{AckOutcome, ErrorData, Features, Msg, RemoteError, Request, Start};
+use tractor_core::msg::{
+    AckOutcome, ErrorData, Features, Msg, Records, RegistryTag, RemoteError, Request, Start,
+};
 use tractor_core::{Cid, Uid};
 
 /// What is left of a message when no extension is on.
@@ -50,7 +52,7 @@ fn a_feature_governs_its_own_keys_only() {
             }
             _ => Features::BASE,
         };
-        for bit in (0..9).map(|n| Features(1 << n)) {
+        for bit in (0..10).map(|n| Features(1 << n)) {
             let same = encoded(&msg, bit) == base;
             assert_eq!(same, bit != owner, "{bit:?} {msg:?}");
         }
@@ -186,6 +188,7 @@ fn arguments_that_do_not_fit_are_a_request_too() {
         "unregister_actor",
         "find_actor",
         "wait_for_actor",
+        "watch_actor",
         "delete_addr",
     ] {
         assert_eq!(request(func, "80"), bad(func));
@@ -200,6 +203,8 @@ fn arguments_that_do_not_fit_are_a_request_too() {
     let three = "81 a4 61646472 93 a9 3132372e302e302e31 05 05";
     assert_eq!(request("delete_addr", three), bad("delete_addr"));
     assert_eq!(request("cancel", "81 a9 6275646765745f6d73 a1 78"), bad("cancel"));
+    let one = "82 a4 6e616d65 a1 78 a4 7365656e 91 05";
+    assert_eq!(request("watch_actor", one), bad("watch_actor"));
     // Unknown arguments are ignored, and so is a budget of nil.
     assert_eq!(request("get_registry", "81 a1 78 05"), Request::List);
     let nil = "81 a9 6275646765745f6d73 c0";
@@ -269,6 +274,25 @@ fn the_registry_comes_back() {
     assert_eq!(entries, [(dotted, some), (other, none)]);
     let error = Err(DecodeError::WrongType { field: "registry" });
     assert_eq!(codec::decode_registry(&raw("81 a1 78 90")), error);
+}
+
+#[test]
+fn the_records_of_a_name_come_back() {
+    let (some, tag) = (addrs(), RegistryTag { stamp: 5, count: 1 });
+    let mut out = Vec::new();
+    codec::encode_records(tag, &[(&uid("x"), &some)], &mut out);
+    let records = codec::decode_records(&out.into()).unwrap();
+    assert_eq!(records, Records { tag, actors: vec![(uid("x"), some)] });
+    let golden = "82 a4 7365656e 92 00 00 a6 6163746f7273 90";
+    let mut out = Vec::new();
+    codec::encode_records(RegistryTag::default(), &[], &mut out);
+    assert_eq!(out, raw(golden));
+    assert_eq!(codec::decode_records(&raw(golden)), Ok(Records::default()));
+    for wrong in ["80", "81 a4 7365656e 92 00 00", "82 a4 7365656e 05 a6 6163746f7273 90"] {
+        codec::decode_records(&raw(wrong)).unwrap_err();
+    }
+    let claim = "82 a4 7365656e 92 00 00 a6 6163746f7273 dd ffffffff";
+    codec::decode_records(&raw(claim)).unwrap_err();
 }
 
 #[test]

@@ -203,19 +203,28 @@ fn private_dir(path: &Path) -> io::Result<()> {
 fn given_base(base: &Path) -> io::Result<PathBuf> {
     let base = std::path::absolute(base)?;
     fs::create_dir_all(&base).map_err(|error| about(&base, &error, "can't make it"))?;
-    let dir = open_dir(&base).map_err(|errno| {
-        about(&base, &errno.into(), "it must be a directory, not a symlink: name its target")
+    check_base(&base)?;
+    Ok(base)
+}
+
+/// Whether no other user can put something into a directory, or take something away.
+///
+/// # Errors
+/// When one can, with what to do.
+pub(crate) fn check_base(base: &Path) -> io::Result<()> {
+    let dir = open_dir(base).map_err(|errno| {
+        about(base, &errno.into(), "it must be a directory, not a symlink: name its target")
     })?;
     let stat = fstat(&dir)?;
     let mode = Mode::from_raw_mode(stat.st_mode);
     if mode.intersects(Mode::WGRP | Mode::WOTH) && !mode.contains(Mode::SVTX) {
-        return Err(unsafe_dir(&base, "other users can write to it", "use `chmod go-w` on it"));
+        return Err(unsafe_dir(base, "other users can write to it", "use `chmod go-w` on it"));
     }
     if stat.st_uid != geteuid().as_raw() && stat.st_uid != 0 {
         let why = format!("it belongs to user {}", stat.st_uid);
-        return Err(unsafe_dir(&base, &why, "name a directory of yours"));
+        return Err(unsafe_dir(base, &why, "name a directory of yours"));
     }
-    Ok(base)
+    Ok(())
 }
 
 /// Makes a directory with mode 0700.
@@ -354,6 +363,23 @@ mod tests {
         symlink(&path, base.0.join("link")).unwrap();
         let error = private_dir(&base.0.join("link")).unwrap_err().to_string();
         assert!(error.contains("/link") && error.contains("remove it"), "{error}");
+    }
+
+    /// Only root can make what is somebody else's.
+    #[test]
+    fn a_private_base_of_another_user_is_refused_and_left_alone() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let base = Scratch::new();
+        let path = base.0.join("tractor");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+        let error = private_dir(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert!(error.to_string().contains("belongs to user 65534"), "{error}");
+        assert_eq!(mode(&path), 0o755);
     }
 
     #[test]

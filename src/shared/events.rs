@@ -66,6 +66,12 @@ impl Inner {
                 self.wake_life();
             }
             Event::BudgetRaised { budget } => self.scopes.raise_budget(budget),
+            Event::Probed { conn, found } => {
+                if let Some(probe) = self.probes.get_mut(&conn) {
+                    *probe = Some(found);
+                }
+                self.wake_conns();
+            }
             Event::RegistryChanged => {
                 let wakers = self.registry_wakers.take();
                 self.wake_later(wakers);

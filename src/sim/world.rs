@@ -21,7 +21,7 @@ use super::config::Config;
 use super::net::{Net, Wire};
 use crate::child::{self, Born};
 use crate::error::Result;
-use crate::host::{Done, Home, Host, Link, Process, Spawned};
+use crate::host::{Claim, Done, Home, Host, Link, Process, Spawned};
 use crate::os::{ChildSpec, ExitStatus, RootSignals, Signal};
 use crate::shared::{Settings, Shared};
 
@@ -336,6 +336,10 @@ impl Host for SimHost {
             done(Ok(world.start(parent, spec)));
         };
         self.world.sim.spawn(Box::pin(starting));
+    }
+
+    fn claim(&self, _: &Address) -> io::Result<Claim> {
+        Ok(Claim::default())
     }
 
     fn sweep(&self, _: &Address) {}

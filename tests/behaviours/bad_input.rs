@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::IntoFuture as _;
 use std::os::unix::net::UnixListener;
 
-use tractor::error::{ChildPhase, Misuse};
+use tractor::error::{ChildPhase, Misuse, RegistrarError};
 use tractor::scope;
 use tractor::{Address, Error, Result, RootConfig, module, open_nursery, open_root_actor};
 use tractor_core::error::Misuse as Core;
@@ -84,7 +84,7 @@ async fn registry_address_in_use_is_named() -> Result<()> {
     let _held = UnixListener::bind(&path)?;
     let addr: Address = format!("/unix{}", path.display()).parse().unwrap();
     let error = open_root(RootConfig::default().registry_addrs([addr])).await.unwrap_err();
-    assert!(matches!(error, Error::Io(_)), "{error:?}");
+    assert!(matches!(error, Error::Registrar(RegistrarError::Occupied(_))), "{error:?}");
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     assert!(path.exists(), "it is not ours to remove");
     Ok(())

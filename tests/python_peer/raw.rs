@@ -24,7 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("queues_calls_until_it_is_ready", queues),
         ("has_the_name_that_it_is_given", is_named),
         ("refuses_asyncio", refuses_asyncio),
-        ("says_that_there_is_no_registrar", says_no_registrar),
+        ("serves_although_there_is_no_registrar", serves_without_registrar),
         ("says_that_there_is_no_parent", says_no_parent),
         ("ends_with_the_connection", ends_with_the_connection),
         ("outlives_the_thread_that_started_it", outlives_the_thread),
@@ -231,14 +231,20 @@ fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
-fn says_no_registrar() {
+/// It makes itself known once there is one.
+fn serves_without_registrar() {
     let mut parent = Parent::start(&plain(), &[]);
-    parent.tell(vec![Address::Tcp { host: Ipv4Addr::LOCALHOST.into(), port: free_port() }]);
-    let error = parent.failure();
-    assert!(error.message.unwrap().as_str().contains("registrar"));
-    let (status, stderr) = parent.ended();
-    assert_eq!(status.code(), Some(70), "{stderr}");
-    assert!(stderr.contains("registrar"), "{stderr}");
+    let port = free_port();
+    parent.tell(vec![Address::Tcp { host: Ipv4Addr::LOCALHOST.into(), port }]);
+    parent.ask("1", "add", ADD);
+    hears_seven(&mut parent, &["1"]);
+    let registrar = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let (mut socket, _) = registrar.accept().unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut begin = [0; 8];
+    socket.read_exact(&mut begin).unwrap();
+    drop((socket, registrar));
+    parent.end();
 }
 
 fn says_no_parent() {

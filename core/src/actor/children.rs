@@ -383,8 +383,9 @@ impl Actor {
         self.timers.clear(Timer::ActorAck(conn));
         self.end_conn_dialogs(conn);
         self.children.remove(id);
-        if self.registry.as_mut().is_some_and(|r| r.process_gone(&end.uid)) {
-            self.out.event(Event::RegistryChanged);
+        if let Some(registry) = &mut self.registry {
+            registry.process_gone(&end.uid);
+            self.serve_waiters();
         }
         let failed = end.failed && !isolated;
         self.out.nursery(nursery, NurseryEvent::Ended { child: id, end });

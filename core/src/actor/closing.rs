@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::{Actor, Life, Timer};
 use crate::cancel::plain_error;
 use crate::channel::{Phase, Role};
+use crate::dialog::Audience;
 use crate::error::{Misuse, Violation};
 use crate::id::{ChildId, ConnId, DialogId, Text, Uid};
 use crate::msg::{AckOutcome, Features, Msg};
@@ -75,15 +76,19 @@ impl Actor {
     /// Everybody who waits on this connection hears of its end.
     fn conn_ended(&mut self, conn: ConnId, why: CloseReason) {
         self.timers.clear(Timer::ActorAck(conn));
+        self.probe_ended(conn, &why);
         let violation = match &why {
             // A process that is killed may well be in the middle of a frame.
             CloseReason::Violation(v) if *v != Violation::CutFrame => Some(v.clone()),
             _ => None,
         };
         self.out.event(Event::Closed { conn, why });
-        if self.registry.as_mut().is_some_and(|r| r.conn_gone(conn)) {
-            self.out.event(Event::RegistryChanged);
+        self.drop_doubts(conn, None);
+        if let Some(registry) = &mut self.registry {
+            registry.conn_gone(conn);
+            self.serve_waiters();
         }
+        self.registered.remove(&conn);
         if let Some(channel) = self.channels.get_mut(conn) {
             channel.asked.clear();
             channel.waiting.clear();
@@ -182,6 +187,7 @@ impl Actor {
         if matches!(self.life, Life::Closing | Life::Ended) {
             return;
         }
+        self.say_farewell();
         self.life = Life::Closing;
         self.timers.set(Timer::End, self.now + budget);
         let by = match &why {
@@ -191,6 +197,35 @@ impl Actor {
         self.event_closing(why, budget);
         self.cancel_all_tasks(&by);
         self.cancel_all_nurseries();
+        self.check_end();
+    }
+
+    /// Takes our record back where no lease does that: over the connection that it was made over,
+    /// as an actor that ends opens none.
+    fn say_farewell(&mut self) {
+        for conn in core::mem::take(&mut self.registered) {
+            let request = crate::msg::Request::Unregister { uid: self.uid.clone() };
+            let Ok(id) = self.request(self.now, conn, request) else { continue };
+            if let Some(dialog) = self.dialogs.get_mut(id) {
+                dialog.audience = Audience::Nobody;
+            }
+            self.farewells.insert(id);
+        }
+        if !self.farewells.is_empty() {
+            self.timers.set(Timer::Farewell, self.now + self.config.farewell_timeout);
+        }
+    }
+
+    /// A dialog has ended: was it the last that was waited for?
+    pub(super) fn farewell_ended(&mut self, id: DialogId) {
+        if self.farewells.remove(&id) && self.farewells.is_empty() {
+            self.timers.clear(Timer::Farewell);
+            self.check_end();
+        }
+    }
+
+    pub(super) fn on_farewell_timeout(&mut self) {
+        self.farewells.clear();
         self.check_end();
     }
 
@@ -204,7 +239,10 @@ impl Actor {
 
     /// Ends the actor when nothing of it is left.
     pub(super) fn check_end(&mut self) {
-        let idle = self.tasks == 0 && self.children.is_empty() && self.nurseries.is_empty();
+        let idle = self.tasks == 0
+            && self.children.is_empty()
+            && self.nurseries.is_empty()
+            && self.farewells.is_empty();
         if self.life == Life::Closing && self.body_done && idle && !self.stays_for_peers() {
             self.end(false);
         }

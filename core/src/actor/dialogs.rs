@@ -100,6 +100,10 @@ impl Actor {
     ) -> Result<DialogId, Misuse> {
         self.advance(now);
         let (id, cid) = self.open_dialog(conn, FuncType::Call)?;
+        let leased = self.features(conn).has(Features::READY);
+        if matches!(request, Request::Register { .. }) && !leased {
+            self.registered.insert(conn);
+        }
         self.push(conn, &Msg::Request { cid, uid: self.uid.clone(), request });
         self.mark_started(conn, id);
         Ok(id)
@@ -366,7 +370,10 @@ impl Actor {
             return Err(Violation::DuplicateCid);
         }
         let waits = self.registry.as_ref().is_some_and(|r| r.has_waiter(conn, cid));
-        let live = waits || channel.dialogs.contains_key(cid) || channel.asked.contains_key(cid);
+        let live = waits
+            || self.has_doubt(conn, cid)
+            || channel.dialogs.contains_key(cid)
+            || channel.asked.contains_key(cid);
         if live { Err(Violation::DuplicateCid) } else { Ok(()) }
     }
 

@@ -210,6 +210,7 @@ impl Actor {
         }
         if side == Side::Caller {
             self.dialogs.remove(id);
+            self.farewell_ended(id);
             self.main_ended(conn, id, failed, cancelled);
             self.part_further(conn);
             self.check_end();

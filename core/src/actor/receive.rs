@@ -72,6 +72,9 @@ impl Actor {
             self.timers.clear(Timer::Handshake(conn));
         }
         let Some(peer) = peer else { return };
+        if self.probe_answered(conn, &peer) {
+            return;
+        }
         if peer.is_probe {
             return self.close_conn(conn, crate::output::CloseReason::ByUs);
         }

@@ -13,8 +13,9 @@ use crate::dialog::table::Side;
 use crate::error::Violation;
 use crate::id::{Cid, ConnId, Text, Uid};
 use crate::msg::{AckOutcome, Features, FuncType, Msg, Request, codec};
+use crate::outbox::Payload;
 use crate::output::{EndReason, Event};
-use crate::registry::{Owner, Refusal, Waiter};
+use crate::registry::{Owner, Refusal, Registry, Until, Waiter};
 use crate::supervise::table::Fact;
 
 impl Actor {
@@ -59,7 +60,8 @@ impl Actor {
         let dialog = channel.dialogs.get(target).copied();
         let callee =
             dialog.filter(|id| self.dialogs.get(*id).is_some_and(|d| d.side == Side::Callee));
-        let waited = self.registry.as_mut().is_some_and(|r| r.stop_waiting(conn, target));
+        let waited = self.drop_doubts(conn, Some(target))
+            || self.registry.as_mut().is_some_and(|r| r.stop_waiting(conn, target));
         let outcome = match callee {
             None if !waited => AckOutcome::AlreadyDone,
             _ => AckOutcome::Cancelling,
@@ -75,11 +77,14 @@ impl Actor {
             if let Some(cid) = self.tell_cancelled(dialog, by, Some(cid.detached())) {
                 self.push(conn, &Msg::CancelAck { cid, outcome });
             }
-        } else {
+        } else if self.features(conn).has(Features::TYPED_ACK) {
             self.push_control(conn, &Msg::CancelAck { cid, outcome });
             if let Some(dialog) = callee {
                 self.tell_cancelled(dialog, by, None);
             }
+        } else {
+            // Behind the task's last word: the base takes it for the end.
+            self.push(conn, &Msg::CancelAck { cid, outcome });
         }
     }
 
@@ -117,49 +122,71 @@ impl Actor {
     }
 
     fn answer(&mut self, conn: ConnId, cid: Cid, pld: Bytes) {
+        if self.check_len(&Payload::Owned(pld.clone())).is_err() {
+            let text = "so many actors don't fit into a frame: ask for them by name";
+            return self.refuse(conn, cid, "RuntimeError", text);
+        }
         let ack = Msg::StartAck { cid: cid.clone(), functype: FuncType::Call };
         self.push(conn, &ack);
         self.push(conn, &Msg::Return { cid, pld });
     }
 
     fn on_registry_request(&mut self, conn: ConnId, cid: Cid, request: Request) {
-        let Some(asker) = self.channels.get(conn).and_then(|c| c.peer_uid()).cloned() else {
-            return;
-        };
         if self.registry.is_none() {
             return self.refuse(conn, cid, "RuntimeError", "this actor is not a registrar");
         }
+        if !self.doubt(conn, &cid, &request) {
+            self.serve_registry(conn, cid, request);
+        }
+    }
+
+    /// Answers from the registry as it is.
+    pub(super) fn serve_registry(&mut self, conn: ConnId, cid: Cid, request: Request) {
+        let Some(asker) = self.channels.get(conn).and_then(|c| c.peer_uid()).cloned() else {
+            return;
+        };
         match request {
             Request::Register { uid, addr } => self.on_register(conn, cid, (uid, addr), &asker),
             Request::Unregister { uid } => {
                 let done = self.registry.as_mut().map(|r| r.unregister(&uid, &asker, conn));
-                if done == Some(Ok(())) {
-                    self.out.event(Event::RegistryChanged);
-                }
+                self.serve_waiters();
                 self.answer_registry(conn, cid, done.unwrap_or(Ok(())));
             }
             Request::Find { name } => {
-                let found = self.registry.as_ref().and_then(|r| r.find(name.as_str()));
-                let pld = found.map_or(NIL, |addr| {
-                    let one = core::slice::from_ref(addr);
-                    encoded(|out| codec::encode_addrs(one, out))
-                });
+                let found = self.registry.as_ref().map_or(&[][..], |r| r.find(name.as_str()));
+                let pld = match found.is_empty() {
+                    true => NIL,
+                    false => encoded(|out| codec::encode_addrs(found, out)),
+                };
                 self.answer(conn, cid, pld);
             }
-            Request::Wait { name } => self.on_wait(conn, cid, name),
-            Request::ReportDead { addr } => {
-                let dropped = self.registry.as_mut().and_then(|r| r.drop_dead(&addr));
-                if dropped.is_some() {
-                    self.out.event(Event::RegistryChanged);
+            Request::Wait { name } => self.on_wait(conn, cid, name, Until::Any),
+            Request::Watch { name, seen } => match seen {
+                Some(seen) => self.on_wait(conn, cid, name, Until::Changed(seen)),
+                None => {
+                    let pld = self.encode_records(name.as_str());
+                    self.answer(conn, cid, pld);
                 }
-                let pld = dropped.map_or(NIL, |uid| encoded(|out| codec::encode_uid(&uid, out)));
-                self.answer(conn, cid, pld);
-            }
+            },
+            // Of somebody who lives, or can't be asked now: it stays.
+            Request::ReportDead { .. } => self.answer_report(conn, cid, None),
             _ => {
                 let pld = self.encode_registry();
                 self.answer(conn, cid, pld);
             }
         }
+    }
+
+    /// Answers whose record went by a report.
+    pub(super) fn answer_report(&mut self, conn: ConnId, cid: Cid, dropped: Option<Uid>) {
+        let pld = dropped.map_or(NIL, |uid| encoded(|out| codec::encode_uid(&uid, out)));
+        self.answer(conn, cid, pld);
+    }
+
+    fn encode_records(&self, name: &str) -> Bytes {
+        let Some(registry) = &self.registry else { return NIL };
+        let records: Vec<(&Uid, &[Address])> = registry.records(name).collect();
+        encoded(|out| codec::encode_records(registry.tag(name), &records, out))
     }
 
     fn encode_registry(&self) -> Bytes {
@@ -185,14 +212,27 @@ impl Actor {
         owner: Owner,
     ) -> Result<(), Refusal> {
         let Some(registry) = &mut self.registry else { return Ok(()) };
-        let served = registry.register(uid, addr, owner, self.config.registry_max)?;
-        for Waiter { conn, cid, name } in served {
-            let addrs = self.find_all(name.as_str());
-            let pld = encoded(|out| codec::encode_addrs(&addrs, out));
+        registry.register(uid, addr, owner, self.now, self.config.registry_max)?;
+        self.serve_waiters();
+        Ok(())
+    }
+
+    /// The registry may have changed: who waited for that is answered, or told.
+    pub(super) fn serve_waiters(&mut self) {
+        let Some(served) = self.registry.as_mut().and_then(Registry::take_changes) else {
+            return;
+        };
+        for Waiter { conn, cid, name, until } in served {
+            let pld = match until {
+                Until::Any => {
+                    let addrs = self.find_all(name.as_str());
+                    encoded(|out| codec::encode_addrs(&addrs, out))
+                }
+                Until::Changed(_) => self.encode_records(name.as_str()),
+            };
             self.push(conn, &Msg::Return { cid, pld });
         }
         self.out.event(Event::RegistryChanged);
-        Ok(())
     }
 
     fn answer_registry(&mut self, conn: ConnId, cid: Cid, result: Result<(), Refusal>) {
@@ -202,13 +242,22 @@ impl Actor {
         }
     }
 
-    fn on_wait(&mut self, conn: ConnId, cid: Cid, name: Text) {
-        let addrs = self.find_all(name.as_str());
-        if !addrs.is_empty() {
-            let pld = encoded(|out| codec::encode_addrs(&addrs, out));
-            return self.answer(conn, cid, pld);
+    fn on_wait(&mut self, conn: ConnId, cid: Cid, name: Text, until: Until) {
+        let Some(registry) = &self.registry else { return };
+        let tag = registry.tag(name.as_str());
+        match until {
+            Until::Any if tag.count > 0 => {
+                let addrs = self.find_all(name.as_str());
+                let pld = encoded(|out| codec::encode_addrs(&addrs, out));
+                return self.answer(conn, cid, pld);
+            }
+            Until::Changed(seen) if tag != seen => {
+                let pld = self.encode_records(name.as_str());
+                return self.answer(conn, cid, pld);
+            }
+            _ => {}
         }
-        let waiter = Waiter { conn, cid: cid.detached(), name: name.detached() };
+        let waiter = Waiter { conn, cid: cid.detached(), name: name.detached(), until };
         let max = self.config.waiters_max;
         match self.registry.as_mut().map(|r| r.wait(waiter, max)) {
             Some(Err(refusal)) => self.refuse(conn, cid, refusal.kind(), refusal.as_str()),
@@ -235,6 +284,12 @@ impl Actor {
     /// The addresses of all actors of this name that our own registry knows.
     pub fn find_all(&self, name: &str) -> Vec<Address> {
         self.registry.as_ref().map(|r| r.find_all(name)).unwrap_or_default()
+    }
+
+    /// All actors of this name that our own registry knows, the oldest first.
+    pub fn records(&self, name: &str) -> Vec<(Uid, Vec<Address>)> {
+        let records = self.registry.iter().flat_map(|r| r.records(name));
+        records.map(|(uid, addrs)| (uid.clone(), addrs.to_vec())).collect()
     }
 
     /// All records of our own registry.

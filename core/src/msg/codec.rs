@@ -62,6 +62,7 @@ mod values;
 
 pub use self::encode::{encode_head, encode_yield_head, encode_yields_head};
 pub use self::input::LIST_MAX;
+pub use self::values::{RECORDS_MAX, decode_records, encode_records};
 pub use self::values::{
     RuntimeVars, decode_addrs, decode_registry, encode_addr, encode_addrs, encode_registry,
     encode_uid,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use rmpv::Value;
 use tractor_core::msg::{
-    AckOutcome, Aid, Extension, Features, FuncType, Msg, RemoteError, Request, SpawnSpec, Start,
-    Token,
+    AckOutcome, Aid, Extension, Features, FuncType, Msg, RegistryTag, RemoteError, Request,
+    SpawnSpec, Start, Token,
 };
 use tractor_core::{Address, Cid, Text, Uid};
 
@@ -89,6 +89,8 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Find { name: text("a") },
         Request::Wait { name: text("") },
         Request::List,
+        Request::Watch { name: text("a"), seen: None },
+        Request::Watch { name: text("a"), seen: Some(RegistryTag { stamp: 300, count: 2 }) },
         Request::ReportDead { addr: tcp() },
         Request::Unknown { func: text("__class__") },
         Request::BadArguments { func: text("find_actor") },

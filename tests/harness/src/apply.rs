@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use tractor_core::msg::{Features, FuncType, RemoteError, Request};
+use tractor_core::msg::{Features, FuncType, RegistryTag, RemoteError, Request};
 use tractor_core::supervise::{ChildConfig, ExitStatus, Link};
 use tractor_core::{
     Actor, Address, Call, CancelPolicy, Config, ConnId, DialogId, EndReason, Input, Payload, Text,
@@ -18,6 +18,14 @@ use crate::world::{Task, World};
 const PID: u32 = 100;
 
 type Done = Result<(), String>;
+
+/// What was seen of a name: `seen=<stamp>.<count>`.
+fn seen(opts: &Opts) -> Result<Option<RegistryTag>, String> {
+    let Some(seen) = opts.get("seen") else { return Ok(None) };
+    let (stamp, count) = seen.split_once('.').ok_or("seen=stamp.count")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|_| "bad number".to_string());
+    Ok(Some(RegistryTag { stamp: number(stamp)?, count: number(count)? }))
+}
 
 /// A refusal as text: nothing has changed.
 fn refused(e: impl std::fmt::Display) -> String {
@@ -114,6 +122,13 @@ impl World {
     fn apply_wire(&mut self, op: &Op) -> Done {
         match op {
             Op::Connect { at, to } => self.connect(at, to),
+            Op::Probe { at, to } => {
+                let (host, now) = (self.host(at)?, self.now);
+                self.actor(host)?.probe(now, address(to)).map_err(refused)?;
+                self.drain(host);
+                Ok(())
+            }
+            Op::Dialled { at, to } => self.dialled(at, to),
             Op::Close { at, to } => {
                 let (host, conn) = self.conn(at, to)?;
                 self.command(host, |actor, now| actor.close(now, conn).map_err(refused))
@@ -477,6 +492,21 @@ impl World {
             return Ok(());
         }
         let conn = self.actor(host)?.connect(now, address(to)).map_err(refused)?;
+        self.join_ends((host, conn), target);
+        Ok(())
+    }
+
+    /// The oldest connection that `at` is making to `to` stands now, or fails.
+    fn dialled(&mut self, at: &str, to: &str) -> Done {
+        let (host, target, addr) = (self.host(at)?, self.host(to)?, address(to));
+        let dial = self.dials.iter().position(|(of, _, to)| *of == host && *to == addr);
+        let (_, conn, _) = self.dials.remove(dial.ok_or("nothing is being dialled")?);
+        self.join_ends((host, conn), target);
+        Ok(())
+    }
+
+    fn join_ends(&mut self, (host, conn): (usize, ConnId), target: usize) {
+        let now = self.now;
         let accepted = match self.actor(target) {
             Ok(actor) => actor.accepted(now).map_err(refused),
             Err(e) => Err(e),
@@ -494,7 +524,7 @@ impl World {
                 self.fact(host, Input::Disconnected { conn, why });
             }
         }
-        Ok(())
+        self.dials.retain(|(of, other, _)| (*of, *other) != (host, conn));
     }
 
     // Dialogs.
@@ -538,6 +568,7 @@ impl World {
             "find" => Request::Find { name: name.into() },
             "wait" => Request::Wait { name: name.into() },
             "list" => Request::List,
+            "watch" => Request::Watch { name: name.into(), seen: seen(opts)? },
             "dead" => Request::ReportDead { addr },
             func => Request::Unknown { func: func.into() },
         };

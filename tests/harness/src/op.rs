@@ -53,6 +53,8 @@ pub enum Op {
     CancelSelf { at: String },
     // Connections.
     Connect { at: String, to: String },
+    Probe { at: String, to: String },
+    Dialled { at: String, to: String },
     Close { at: String, to: String },
     CancelPeer { at: String, to: String },
     // Dialogs.
@@ -177,8 +179,8 @@ impl Op {
             "start" | "request" | "accept" | "started" | "open" | "send" | "read" | "closerx"
             | "stop" | "finish" | "fail" | "cancelled" | "cancel" | "abandon" | "main"
             | "stats" => Op::parse_dialog(verb, &mut w)?,
-            "connect" | "close" | "cancelpeer" | "inject" | "eof" | "stall" | "unstall"
-            | "flush" | "deliver" => Op::parse_wire(verb, &mut w)?,
+            "connect" | "probe" | "dialled" | "close" | "cancelpeer" | "inject" | "eof"
+            | "stall" | "unstall" | "flush" | "deliver" => Op::parse_wire(verb, &mut w)?,
             "split" => Op::Split { bytes: w.word()?.parse().map_err(|_| "bad number")? },
             "run" => Op::Run,
             "advance" => Op::Advance { by: parse_span(&w.word()?)? },
@@ -217,6 +219,8 @@ impl Op {
         let (at, to) = (w.word()?, w.word()?);
         Ok(match verb {
             "connect" => Op::Connect { at, to },
+            "probe" => Op::Probe { at, to },
+            "dialled" => Op::Dialled { at, to },
             "close" => Op::Close { at, to },
             "cancelpeer" => Op::CancelPeer { at, to },
             "inject" => Op::Inject { at, to, what: w.word()?, opts: w.opts() },
@@ -329,6 +333,8 @@ impl Op {
     fn fmt_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Op::Connect { at, to } => write!(f, "connect {at} {to}"),
+            Op::Probe { at, to } => write!(f, "probe {at} {to}"),
+            Op::Dialled { at, to } => write!(f, "dialled {at} {to}"),
             Op::Close { at, to } => write!(f, "close {at} {to}"),
             Op::CancelPeer { at, to } => write!(f, "cancelpeer {at} {to}"),
             Op::Inject { at, to, what, opts } => {

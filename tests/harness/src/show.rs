@@ -56,6 +56,9 @@ fn event(world: &World, own: &Host, event: &Event) -> String {
         Event::Ended { forced: true } => "has ended by force".into(),
         Event::RegistryChanged => "registry changed".into(),
         Event::BudgetRaised { budget } => format!("has a child that takes {budget:?} to end"),
+        Event::Probed { conn, found } => {
+            format!("probed {}: {found:?}", peer(world, own, *conn)).to_lowercase()
+        }
         _ => format!("{event:?}"),
     }
 }
@@ -226,6 +229,10 @@ fn request(world: &World, link: usize, request: &Request) -> String {
         Request::Find { name } => format!("find_actor {name}"),
         Request::Wait { name } => format!("wait_for_actor {name}"),
         Request::List => "get_registry".into(),
+        Request::Watch { name, seen: None } => format!("watch_actor {name}"),
+        Request::Watch { name, seen: Some(seen) } => {
+            format!("watch_actor {name} seen {}:{}", seen.stamp, seen.count)
+        }
         Request::ReportDead { addr } => format!("delete_addr {addr}"),
         Request::RaiseBudget { budget } => format!("raise_budget {budget:?}"),
         Request::Unknown { func } => format!("{func} (unknown)"),

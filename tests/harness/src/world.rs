@@ -91,6 +91,8 @@ pub struct World {
     pub split: usize,
     /// Settings of actors that are yet to be made.
     pub opts: BTreeMap<String, crate::op::Opts>,
+    /// Connections that are being made: whose, which, and where to.
+    pub dials: Vec<(usize, ConnId, tractor_core::Address)>,
     /// Signals that were asked for: whose child, which, and what.
     pub signals: Vec<(usize, ChildId, Signal)>,
     /// Whether dialogs, children and nurseries kept the rules so far.
@@ -254,6 +256,7 @@ impl World {
                     task.told = true;
                 }
             }
+            Effect::Connect { conn, addr } => self.dials.push((host, *conn, addr.clone())),
             Effect::Signal { child, signal } => self.signals.push((host, *child, *signal)),
             // Connections, processes and signals are left to ops: that is what is tested.
             _ => {}

@@ -9,12 +9,12 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::encode::{put_cid, put_text};
+use super::encode::{put_cid, put_optional, put_text};
 use super::input::{Fields, required};
-use super::values::{encode_addr, encode_uid};
+use super::values::{encode_addr, encode_tag, encode_uid, tag};
 use crate::error::DecodeError;
 use crate::id::{Cid, Text, Uid};
-use crate::msg::{Features, Msg, Request, Start};
+use crate::msg::{Features, Msg, RegistryTag, Request, Start};
 use crate::wire::pack::{put_map, put_str, put_uint};
 
 /// The namespace of the runtime's own functions.
@@ -48,7 +48,7 @@ pub(super) fn start(mut fields: Fields<'_>) -> Result<Msg, DecodeError> {
 fn request(func: Text, kwargs: &Bytes) -> Request {
     // The map is well-formed: only types and absences can be wrong.
     let Ok(kwargs) = arguments(kwargs) else { return Request::BadArguments { func } };
-    let Arguments { cid, uid, addr, name, budget } = kwargs;
+    let Arguments { cid, uid, addr, name, budget, seen } = kwargs;
     let request = match func.as_str() {
         "cancel" => Some(Request::CancelActor { budget }),
         "_cancel_task" => cid.map(|target| Request::CancelTask { target }),
@@ -56,6 +56,7 @@ fn request(func: Text, kwargs: &Bytes) -> Request {
         "unregister_actor" => uid.map(|uid| Request::Unregister { uid }),
         "find_actor" => name.map(|name| Request::Find { name }),
         "wait_for_actor" => name.map(|name| Request::Wait { name }),
+        "watch_actor" => name.map(|name| Request::Watch { name, seen }),
         "get_registry" => Some(Request::List),
         "delete_addr" => addr.map(|addr| Request::ReportDead { addr }),
         "raise_budget" => budget.map(|budget| Request::RaiseBudget { budget }),
@@ -72,6 +73,7 @@ struct Arguments {
     addr: Option<crate::addr::Address>,
     name: Option<Text>,
     budget: Option<Duration>,
+    seen: Option<RegistryTag>,
 }
 
 fn arguments(kwargs: &Bytes) -> Result<Arguments, DecodeError> {
@@ -87,6 +89,7 @@ fn arguments(kwargs: &Bytes) -> Result<Arguments, DecodeError> {
                 let budget = fields.optional(|fields| fields.reader.uint("budget_ms"))?;
                 arguments.budget = budget.map(Duration::from_millis);
             }
+            b"seen" => arguments.seen = fields.optional(|fields| tag(&mut fields.reader))?,
             _ => fields.skip(key)?,
         }
     }
@@ -134,6 +137,11 @@ pub(super) fn encode_request(
             encode_uid(uid, out);
         }
         Request::Find { name: of } | Request::Wait { name: of } => name(of, out),
+        Request::Watch { name: of, seen } => {
+            put_map(out, 2);
+            put_text(out, "name", of);
+            put_optional(out, "seen", seen.as_ref(), |out, seen| encode_tag(*seen, out));
+        }
         Request::ReportDead { addr } => {
             put_map(out, 1);
             put_str(out, "addr");
@@ -161,6 +169,7 @@ fn func(request: &Request) -> &str {
         Request::Unregister { .. } => "unregister_actor",
         Request::Find { .. } => "find_actor",
         Request::Wait { .. } => "wait_for_actor",
+        Request::Watch { .. } => "watch_actor",
         Request::List => "get_registry",
         Request::ReportDead { .. } => "delete_addr",
         Request::RaiseBudget { .. } => "raise_budget",

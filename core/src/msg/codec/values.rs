@@ -7,10 +7,11 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::encode::{put_optional, put_text};
-use super::input::{self, Fields, LIST_MAX};
+use super::input::{self, Fields, LIST_MAX, required};
 use crate::addr::Address;
 use crate::error::DecodeError;
 use crate::id::{Text, Uid};
+use crate::msg::{Records, RegistryTag};
 use crate::wire::pack::{self, Reader, put_array, put_bool, put_map, put_str, put_uint};
 
 /// Appends an identity: a pair of texts.
@@ -81,13 +82,13 @@ pub fn encode_registry(entries: &[(&Uid, &[Address])], out: &mut Vec<u8>) {
 /// The entries in the answer to `get_registry`. A name may have dots in it, an id has none.
 ///
 /// # Errors
-/// It is something else, or more than [`LIST_MAX`] of them.
+/// It is something else, or more than [`RECORDS_MAX`] of them.
 pub fn decode_registry(pld: &Bytes) -> Result<Vec<(Uid, Vec<Address>)>, DecodeError> {
     let wrong = DecodeError::WrongType { field: "registry" };
     let mut entries = Vec::new();
     let mut fields = Fields::of_map(pld)?;
     while let Some(key) = fields.key()? {
-        if entries.len() == LIST_MAX {
+        if entries.len() == RECORDS_MAX {
             return Err(DecodeError::TooMany { field: "registry" });
         }
         let dot = key.iter().rposition(|byte| *byte == b'.').ok_or(wrong)?;
@@ -97,6 +98,71 @@ pub fn decode_registry(pld: &Bytes) -> Result<Vec<(Uid, Vec<Address>)>, DecodeEr
     }
     Ok(entries)
 }
+
+/// Appends a tag: a pair of numbers.
+pub(super) fn encode_tag(tag: RegistryTag, out: &mut Vec<u8>) {
+    put_array(out, 2);
+    put_uint(out, tag.stamp);
+    put_uint(out, tag.count);
+}
+
+pub(super) fn tag(reader: &mut Reader<'_>) -> Result<RegistryTag, DecodeError> {
+    match reader.array("seen")? {
+        2 => Ok(RegistryTag { stamp: reader.uint("seen")?, count: reader.uint("seen")? }),
+        _ => Err(DecodeError::WrongType { field: "seen" }),
+    }
+}
+
+/// Appends the answer to `watch_actor`: a map of `seen` and `actors`, an array of pairs of an
+/// identity and an array of addresses.
+pub fn encode_records(tag: RegistryTag, actors: &[(&Uid, &[Address])], out: &mut Vec<u8>) {
+    put_map(out, 2);
+    put_str(out, "seen");
+    encode_tag(tag, out);
+    put_str(out, "actors");
+    put_array(out, actors.len());
+    for (uid, addrs) in actors {
+        put_array(out, 2);
+        encode_uid(uid, out);
+        encode_addrs(addrs, out);
+    }
+}
+
+/// The answer to `watch_actor`.
+///
+/// # Errors
+/// It is something else.
+pub fn decode_records(pld: &Bytes) -> Result<Records, DecodeError> {
+    let (mut seen, mut actors) = (None, None);
+    let mut fields = Fields::of_map(pld)?;
+    while let Some(key) = fields.key()? {
+        match key {
+            b"seen" => seen = Some(tag(&mut fields.reader)?),
+            b"actors" => actors = Some(records(&mut fields)?),
+            _ => fields.skip(key)?,
+        }
+    }
+    Ok(Records { tag: required(seen, "seen")?, actors: required(actors, "actors")? })
+}
+
+fn records(fields: &mut Fields<'_>) -> Result<Vec<(Uid, Vec<Address>)>, DecodeError> {
+    let field = "actors";
+    let count = fields.reader.array(field)?;
+    if count > RECORDS_MAX {
+        return Err(DecodeError::TooMany { field });
+    }
+    let mut records = Vec::new();
+    for _ in 0..count {
+        if fields.reader.array(field)? != 2 {
+            return Err(DecodeError::WrongType { field });
+        }
+        records.push((fields.uid(field)?, fields.addrs(field)?));
+    }
+    Ok(records)
+}
+
+/// Actors in an answer of a registrar.
+pub const RECORDS_MAX: usize = 1 << 16;
 
 /// What a child learns about its tree: the map `_runtime_vars` of a
 /// [`SpawnSpec`](crate::msg::SpawnSpec) (`docs/protocol.md` §3.2).

@@ -12,6 +12,8 @@ pub(super) enum Answer {
     Value(Bytes),
     /// An error of this type.
     Error(String),
+    /// All of a name.
+    Actors(Vec<(Uid, Vec<Address>)>),
     /// An acknowledgement; whether something was cancelled.
     Ack(bool),
 }
@@ -46,8 +48,14 @@ pub(super) struct Model {
 /// Who asks: over which connection, who that is, and whether it knows the base alone.
 type Asker<'a> = (ConnId, &'a Uid, bool);
 
-const LEN_MAX: usize = 4096;
+const NAME_LEN_MAX: usize = 4096;
+const PATH_LEN_MAX: usize = 256;
 const ADDRS_MAX: usize = 16;
+
+/// Whether an actor is there: some addresses are of the living.
+pub(super) fn answers(addr: &Address) -> bool {
+    matches!(addr, Address::Tcp { .. })
+}
 
 fn nil() -> Answer {
     Answer::Value(Bytes::from_static(&[0xc0]))
@@ -92,8 +100,8 @@ impl Model {
             Request::Unregister { uid } => self.unregister(asker, uid),
             Request::Find { name } => {
                 let has = |r: &&Record| r.uid.name == *name || r.uid.uuid == *name;
-                let found = self.records.iter().rev().find(has).and_then(|r| r.addrs.last());
-                found.map_or_else(nil, |addr| Answer::Value(addrs(std::slice::from_ref(addr))))
+                let found = self.records.iter().rev().find(has);
+                found.map_or_else(nil, |record| Answer::Value(addrs(&record.addrs)))
             }
             Request::Wait { name } => match self.wait(conn, cid, name) {
                 Some(answer) => answer,
@@ -101,6 +109,10 @@ impl Model {
             },
             Request::CancelTask { target } => self.cancel(asker, target),
             Request::ReportDead { addr } => self.report_dead(addr),
+            Request::Watch { name, .. } => {
+                let of_name = self.records.iter().filter(|r| r.uid.name == *name);
+                Answer::Actors(of_name.map(|r| (r.uid.clone(), r.addrs.clone())).collect())
+            }
             _ => self.list(),
         };
         self.answers.push((conn, cid.clone(), answer));
@@ -111,7 +123,7 @@ impl Model {
         if uid != asker {
             return error("PermissionError");
         }
-        if addr.uds_path().is_some_and(|path| path.len() > LEN_MAX + 1) {
+        if addr.uds_path().is_some_and(|path| path.len() > PATH_LEN_MAX + 1) {
             return error("ValueError");
         }
         let mut others = self.records.iter().filter(|r| r.uid != *uid);
@@ -173,7 +185,7 @@ impl Model {
         if !found.is_empty() {
             return Some(Answer::Value(addrs(&found)));
         }
-        if name.as_str().len() > LEN_MAX {
+        if name.as_str().len() > NAME_LEN_MAX {
             return Some(error("ValueError"));
         }
         let of_conn = self.waits.iter().filter(|(of, ..)| *of == conn).count();
@@ -195,11 +207,18 @@ impl Model {
     }
 
     fn report_dead(&mut self, addr: &Address) -> Answer {
-        let dead = |r: &Record| r.addrs.contains(addr) && r.holder == Holder::Base;
-        let Some(at) = self.records.iter().position(dead) else { return nil() };
+        let Some(uid) = self.base_holder(addr).filter(|_| !answers(addr)) else { return nil() };
         let mut out = Vec::new();
-        codec::encode_uid(&self.records.remove(at).uid, &mut out);
+        codec::encode_uid(&uid, &mut out);
+        self.records.iter_mut().for_each(|r| r.addrs.retain(|a| a != addr));
+        self.records.retain(|r| !r.addrs.is_empty());
         Answer::Value(out.into())
+    }
+
+    /// The base peer that has registered it.
+    pub(super) fn base_holder(&self, addr: &Address) -> Option<Uid> {
+        let holds = |r: &&Record| r.addrs.contains(addr) && r.holder == Holder::Base;
+        self.records.iter().find(holds).map(|record| record.uid.clone())
     }
 
     fn list(&self) -> Answer {

@@ -63,6 +63,8 @@ impl Cover {
             Timer::Report(_) => "deadline: report",
             Timer::Reap(_) => "deadline: reap",
             Timer::LateAck => "deadline: late ack",
+            Timer::LateAck => "deadline: late ack",
+            Timer::Farewell => "deadline: farewell",
             Timer::End => "deadline: end",
             _ => "deadline: another",
         });

@@ -1,0 +1,166 @@
+//! Being told who comes and goes under a name.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tractor_core::msg::{Features, RegistryTag, Request, codec};
+use tractor_core::{Address, ConnId, Text, Uid};
+
+use super::{is_registrar, registrars, wrong_reply};
+use crate::current;
+use crate::error::{Error, Result};
+use crate::scope;
+use crate::shared::Shared;
+use crate::wait::wait;
+
+/// How often a base registrar is asked, which tells nothing by itself.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What has happened under a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// An actor can be reached; or one that could be before, now at these addresses.
+    Added {
+        /// Who.
+        uid: Uid,
+        /// Where, in the order in which to try.
+        addrs: Vec<Address>,
+    },
+    /// An actor can't be reached any more.
+    Gone {
+        /// Who.
+        uid: Uid,
+    },
+}
+
+type Actors = Vec<(Uid, Vec<Address>)>;
+
+/// The actors of one name, as they come and go: made by [`watch`]. It asks only while it is read.
+#[derive(Debug)]
+pub struct Watch {
+    shared: Arc<Shared>,
+    name: Text,
+    /// What was told.
+    known: BTreeMap<Uid, Vec<Address>>,
+    changes: VecDeque<Change>,
+    /// What was seen last, and over which connection: tags are a registrar's own.
+    seen: Option<(ConnId, RegistryTag)>,
+    /// A base registrar was asked.
+    polled: bool,
+}
+
+/// Watches a name: first those that are there are added, then whoever comes, and gone is who goes.
+///
+/// The registrar tells of a change when it happens; a base registrar is asked every 0.5 s. What is
+/// read late is told as it is by then: who came and went in between is not told of. When the
+/// registrar is replaced, its actors are gone until they have registered with the next.
+///
+/// # Errors
+/// [`Error::NoCurrentActor`].
+pub fn watch(name: impl Into<String>) -> Result<Watch> {
+    let shared = current::actor().ok_or(Error::NoCurrentActor)?;
+    Ok(Watch {
+        shared,
+        name: Text::from(name.into()),
+        known: BTreeMap::new(),
+        changes: VecDeque::new(),
+        seen: None,
+        polled: false,
+    })
+}
+
+impl Watch {
+    /// The next change.
+    ///
+    /// # Errors
+    /// [`Error::Registrar`] when no registrar could be reached for 3 s: it may be read on after
+    /// that. [`Error::Cancelled`].
+    ///
+    /// # Cancel safety
+    /// Safe: no change is lost.
+    pub async fn next(&mut self) -> Result<Change> {
+        scope::check()?;
+        loop {
+            if let Some(change) = self.changes.pop_front() {
+                return Ok(change);
+            }
+            let actors = match is_registrar(&self.shared) {
+                true => self.own_news().await?,
+                false => self.news().await?,
+            };
+            self.take(actors);
+        }
+    }
+
+    /// Finds out what has changed.
+    fn take(&mut self, actors: Actors) {
+        let now: BTreeMap<Uid, Vec<Address>> = actors.into_iter().collect();
+        for uid in self.known.keys().filter(|uid| !now.contains_key(uid)) {
+            self.changes.push_back(Change::Gone { uid: uid.clone() });
+        }
+        for (uid, addrs) in now.iter().filter(|(uid, addrs)| self.known.get(uid) != Some(addrs)) {
+            let (uid, mut addrs) = (uid.clone(), addrs.clone());
+            Address::nearest_first(&mut addrs);
+            self.changes.push_back(Change::Added { uid, addrs });
+        }
+        self.known = now;
+    }
+
+    /// What our own registry says, once that is something else.
+    async fn own_news(&self) -> Result<Actors> {
+        wait(&self.shared, |inner, waker| {
+            let actors = inner.core.records(self.name.as_str());
+            let same = actors.len() == self.known.len()
+                && actors.iter().all(|(uid, addrs)| self.known.get(uid) == Some(addrs));
+            if !same {
+                return Poll::Ready(actors);
+            }
+            inner.registry_wakers.add(waker);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// What the registrar says, once that may be something else.
+    async fn news(&mut self) -> Result<Actors> {
+        loop {
+            let conn = registrars::first(&self.shared).await?;
+            let features = self.shared.lock().core.negotiated(conn);
+            let news = match features.has(Features::WATCH) {
+                true => self.wait_at(conn).await,
+                false => self.poll_at(conn).await,
+            };
+            match news {
+                Err(error) if registrars::is_gone(&error) => {
+                    (self.seen, self.polled) = (None, false);
+                    // Not at once: its end may be known to the dialog first.
+                    scope::checkpoint().await?;
+                }
+                news => return news,
+            }
+        }
+    }
+
+    async fn wait_at(&mut self, conn: ConnId) -> Result<Actors> {
+        let seen = self.seen.filter(|(of, _)| *of == conn).map(|(_, tag)| tag);
+        let request = Request::Watch { name: self.name.clone(), seen };
+        let reply = registrars::ask_at(&self.shared, conn, request).await?;
+        let records = codec::decode_records(&reply).map_err(wrong_reply)?;
+        self.seen = Some((conn, records.tag));
+        Ok(records.actors)
+    }
+
+    async fn poll_at(&mut self, conn: ConnId) -> Result<Actors> {
+        if self.polled {
+            scope::sleep(POLL_INTERVAL).await?;
+        }
+        let reply = registrars::ask_at(&self.shared, conn, Request::List).await?;
+        self.polled = true;
+        let mut actors = codec::decode_registry(&reply).map_err(wrong_reply)?;
+        actors.retain(|(uid, _)| uid.name == self.name);
+        Ok(actors)
+    }
+}
