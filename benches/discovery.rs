@@ -22,8 +22,8 @@ const CALLS: usize = 5_000;
 #[tractor::rpc]
 async fn nothing() {}
 
-/// The middle of many, in this actor: how long it takes to look this name up, and to call nothing at
-/// the root, over the same link.
+/// The middle of many, in this actor: how long it takes to look this name up, and to call nothing
+/// at the root, over the same link.
 #[tractor::rpc]
 async fn measure(name: String) -> Result<(Duration, Duration)> {
     let root = tractor::current_actor()?.parent().expect("it is a child");

@@ -51,7 +51,8 @@ const REPORT_MAX: Duration = Duration::from_millis(1500);
 /// answers the next is tried, and the registrar told. A connection that was made for it is closed
 /// at the end.
 ///
-/// When the registrar is gone, its successor is waited for, 3 s.
+/// When the registrar is gone, its successor is waited for, 3 s; one that is stuck has 5 s to
+/// answer.
 ///
 /// # Errors
 /// Those of `body`; [`Error::Registrar`] when no registrar can be reached; [`Error::Cancelled`];

@@ -440,6 +440,9 @@ impl Future for Running {
 
 impl Running {
     fn tell_done(&self) {
+        // Some may have come too late to be taken over.
+        let late = std::mem::take(&mut self.0.shared.lock().listeners);
+        drop(late);
         let wakers = {
             let mut inner = self.0.shared.lock();
             inner.driver_done = true;

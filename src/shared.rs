@@ -319,9 +319,15 @@ impl Shared {
         Ok(transport.listen(&self.executor, addr)?)
     }
 
-    /// The driver accepts from now on what comes there.
+    /// The driver accepts from now on what comes there, unless it is through already.
     pub(crate) fn serve(&self, listeners: Vec<Box<dyn Listener>>) {
-        self.lock().listeners.extend(listeners);
+        let mut inner = self.lock();
+        if inner.driver_done {
+            drop(inner);
+            return drop(listeners);
+        }
+        inner.listeners.extend(listeners);
+        drop(inner);
         self.ready.wake_driver();
     }
 

@@ -24,8 +24,12 @@ mod cluster;
 mod ctx;
 #[path = "behaviours/disc.rs"]
 mod disc;
+#[path = "behaviours/disc_base.rs"]
+mod disc_base;
 #[path = "behaviours/disc_programs.rs"]
 mod disc_programs;
+#[path = "behaviours/disc_roots.rs"]
+mod disc_roots;
 #[path = "behaviours/errors.rs"]
 mod errors;
 #[path = "behaviours/fault.rs"]

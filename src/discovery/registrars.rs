@@ -26,6 +26,9 @@ use crate::wait::{self, wait_shielded};
 /// How long who asks waits for a registrar that is gone to be replaced.
 const REACH_MAX: Duration = Duration::from_secs(3);
 
+/// How long a registrar may take to answer what it need not wait for.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
 /// Between two tries to reach a registrar: the first wait, and the longest. Each is twice the last.
 /// There is no last try, as long as the actor lives: one connect every few seconds costs nothing,
 /// and an actor that nobody can find is of no use.
@@ -161,7 +164,12 @@ pub(super) async fn ask<T>(
     'again: loop {
         for conn in reach(shared).await? {
             let features = shared.lock().core.negotiated(conn);
-            match ask_at(shared, conn, request(features)).await {
+            let request = request(features);
+            let reply = match request {
+                Request::Wait { .. } => wait_at(shared, conn, request).await,
+                request => ask_at(shared, conn, request).await,
+            };
+            match reply {
                 Ok(reply) => {
                     if let Some(taken) = take(features, reply)? {
                         return Ok(Some(taken));
@@ -193,8 +201,31 @@ pub(super) fn is_gone(error: &Error) -> bool {
     }
 }
 
-/// Asks one registrar.
+fn is_stuck(error: &Error) -> bool {
+    matches!(error, Error::Registrar(RegistrarError::Unreachable(_)))
+}
+
+/// Asks one registrar, which answers at once, or when it has asked others.
+///
+/// # Errors
+/// [`RegistrarError::Unreachable`] when it does not: it may be stuck.
 pub(super) async fn ask_at(
+    shared: &Arc<Shared>,
+    conn: ConnId,
+    request: Request,
+) -> Result<bytes::Bytes> {
+    let mut timer = shared.executor.timer();
+    timer.set(Some(shared.executor.now() + ANSWER_MAX));
+    let mut answer = pin!(wait_at(shared, conn, request));
+    poll_fn(|cx| match answer.as_mut().poll(cx) {
+        Poll::Ready(answer) => Poll::Ready(answer),
+        Poll::Pending => timer.poll_expired(cx).map(|()| Err(unreachable(shared))),
+    })
+    .await
+}
+
+/// Asks one registrar something that it answers when it happens.
+pub(super) async fn wait_at(
     shared: &Arc<Shared>,
     conn: ConnId,
     request: Request,
@@ -241,12 +272,12 @@ pub(crate) async fn register(shared: &Arc<Shared>) -> Result<()> {
 async fn register_all(shared: &Arc<Shared>) -> Result<()> {
     let addrs = shared.own_addrs.get().cloned().unwrap_or_default();
     let conns = unregistered(&shared.lock());
-    for conn in conns {
+    'next: for conn in conns {
         for addr in &addrs {
             let request = Request::Register { uid: shared.uid.clone(), addr: addr.clone() };
             match ask_at(shared, conn, request).await {
                 Ok(_) => {}
-                Err(error) if is_gone(&error) => break,
+                Err(error) if is_gone(&error) || is_stuck(&error) => continue 'next,
                 Err(error) => return Err(error),
             }
         }

@@ -147,7 +147,10 @@ impl Watch {
     async fn wait_at(&mut self, conn: ConnId) -> Result<Actors> {
         let seen = self.seen.filter(|(of, _)| *of == conn).map(|(_, tag)| tag);
         let request = Request::Watch { name: self.name.clone(), seen };
-        let reply = registrars::ask_at(&self.shared, conn, request).await?;
+        let reply = match seen {
+            Some(_) => registrars::wait_at(&self.shared, conn, request).await?,
+            None => registrars::ask_at(&self.shared, conn, request).await?,
+        };
         let records = codec::decode_records(&reply).map_err(wrong_reply)?;
         self.seen = Some((conn, records.tag));
         Ok(records.actors)

@@ -8,11 +8,10 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, fstat};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::geteuid;
@@ -26,7 +25,7 @@ const ATTEMPTS_MAX: usize = 8;
 #[derive(Debug)]
 pub(crate) struct SocketLock {
     path: PathBuf,
-    lock: OwnedFd,
+    lock: fs::File,
 }
 
 impl SocketLock {
@@ -68,9 +67,9 @@ impl Drop for SocketLock {
 }
 
 /// One attempt. `None` when the file was removed before it was locked.
-fn try_take(path: &Path) -> io::Result<Option<OwnedFd>> {
+fn try_take(path: &Path) -> io::Result<Option<fs::File>> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let lock = rustix::fs::openat(CWD, path, flags, Mode::RUSR | Mode::WUSR)?;
+    let lock = fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::RUSR | Mode::WUSR)?);
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(is_still(path, &lock).then_some(lock)),
         Err(Errno::WOULDBLOCK) => Err(io::ErrorKind::AddrInUse.into()),
@@ -79,9 +78,9 @@ fn try_take(path: &Path) -> io::Result<Option<OwnedFd>> {
 }
 
 /// Whether this is the file at the path.
-fn is_still(path: &Path, file: &OwnedFd) -> bool {
+fn is_still(path: &Path, file: &fs::File) -> bool {
     let Ok(there) = fs::symlink_metadata(path) else { return false };
-    fstat(file).is_ok_and(|ours| (ours.st_dev, ours.st_ino) == (there.dev(), there.ino()))
+    file.metadata().is_ok_and(|ours| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
 }
 
 /// Removes a socket of ours that nobody listens at.
@@ -105,10 +104,17 @@ fn remove_stale(socket: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether somebody listens.
+/// Sockets are closed on exec from birth, where the system can do that.
+#[cfg(not(target_vendor = "apple"))]
+const MADE_CLOEXEC: SocketFlags = SocketFlags::CLOEXEC;
+#[cfg(target_vendor = "apple")]
+const MADE_CLOEXEC: SocketFlags = SocketFlags::empty();
+
+/// Whether somebody listens. Never waits: a listener that is busy is one.
 fn answers(socket: &Path) -> Result<(), Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let fd = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, MADE_CLOEXEC, None)?;
+    rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&fd, true)?;
     net::connect(&fd, &SocketAddrUnix::new(socket)?)
 }
 

@@ -2,7 +2,6 @@
 //! for all that is not about the end of a process: each is a tree of its own. Those that are about
 //! it are in `disc_programs`.
 
-use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -12,25 +11,25 @@ use futures_lite::future::zip;
 use tractor::error::RegistrarError;
 use tractor::scope::{self, checkpoint, fail_after};
 use tractor::{
-    Address, Change, Error, Result, RootConfig, current_actor, find_actor, get_registry, get_root,
-    module, open_nursery, open_root_actor, query_actor, unblock, wait_for_actor, watch,
+    Address, Error, Result, RootConfig, current_actor, find_actor, get_registry, get_root, module,
+    open_nursery, open_root_actor, query_actor, unblock, wait_for_actor,
 };
-use tractor_core::msg::{Aid, Features, Msg, Request};
-use tractor_core::wire::frame::put_frame;
+use tractor_core::msg::{Msg, Request};
 use tractor_core::{Cid, Text, Uid};
 
+use crate::disc_base::{aid, recv, send, uid};
 use crate::marks::{self, unique};
 use crate::program::{TempDir, temp_dir};
 
 /// Longer than anything here takes.
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) fn socket(dir: &TempDir) -> Address {
     format!("/unix{}/registry.sock", dir.path().display()).parse().unwrap()
 }
 
 /// A port that nobody has: the kernel does not give it to others soon.
-fn port() -> Address {
+pub(crate) fn port() -> Address {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     Address::Tcp { host: Ipv4Addr::LOCALHOST.into(), port }
@@ -78,7 +77,7 @@ pub(crate) async fn both(
 }
 
 /// A root that does nothing until the mark is set.
-async fn idle_root(config: RootConfig, until: &str) -> Result<()> {
+pub(crate) async fn idle_root(config: RootConfig, until: &str) -> Result<()> {
     open_root_actor(config, async |_| {
         marks::happened(until).await;
         Ok(())
@@ -187,36 +186,14 @@ async fn disc_05_subactors_unregister_from_a_remote_registrar() -> Result<()> {
 
 // A base peer, which registers over a connection that it closes at once.
 
-fn send(socket: &mut UnixStream, msg: &Msg) {
-    let mut frame = Vec::new();
-    put_frame(&mut frame, |out| msg.encode(Features::BASE, out));
-    socket.write_all(&frame).unwrap();
-}
-
-fn recv(socket: &mut UnixStream) -> Option<Msg> {
-    let mut len = [0; 4];
-    socket.read_exact(&mut len).ok()?;
-    let mut body = vec![0; u32::from_le_bytes(len) as usize];
-    socket.read_exact(&mut body).unwrap();
-    Some(Msg::decode(body.into()).unwrap())
-}
-
-fn base_aid(uid: &Uid, is_registrar: bool) -> Msg {
-    let (uid, pid) = (uid.clone(), Some(4_000_000));
-    Msg::Aid(Aid { uid, pid, is_registrar: Some(is_registrar), is_probe: false, ext: None })
-}
-
-fn base_uid(name: &str) -> Uid {
-    Uid { name: Text::from(name), uuid: Text::from("6e1f2bd5-2b2a-4b8c-8a52-0f0e0c0b0a09") }
-}
-
 async fn register_base(registrar: &Path, uid: &Uid, addr: &Address) -> Result<()> {
     let (registrar, uid, addr) = (registrar.to_owned(), uid.clone(), addr.clone());
     unblock(move || {
         let mut socket = UnixStream::connect(registrar).unwrap();
-        send(&mut socket, &base_aid(&uid, false));
+        send(&mut socket, &aid(&uid, false)).unwrap();
         let request = Request::Register { uid: uid.clone(), addr };
-        send(&mut socket, &Msg::Request { cid: Cid::Text(Text::from("reg")), uid, request });
+        let cid = Cid::Text(Text::from("reg"));
+        send(&mut socket, &Msg::Request { cid, uid, request }).unwrap();
         while !matches!(recv(&mut socket).unwrap(), Msg::Return { .. }) {}
     })
     .await
@@ -228,9 +205,9 @@ fn base_listener(path: &Path, uid: Uid) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         for socket in listener.incoming() {
             let mut socket = socket.unwrap();
-            let Some(Msg::Aid(aid)) = recv(&mut socket) else { return };
-            send(&mut socket, &base_aid(&uid, false));
-            if !aid.is_probe {
+            let Some(Msg::Aid(theirs)) = recv(&mut socket) else { return };
+            send(&mut socket, &aid(&uid, false)).unwrap();
+            if !theirs.is_probe {
                 while recv(&mut socket).is_some() {}
             }
         }
@@ -243,7 +220,7 @@ async fn disc_08_stale_entry_is_deleted() -> Result<()> {
     let dir = temp_dir();
     let (registry, service) = (dir.path().join("registry.sock"), dir.path().join("service.sock"));
     let addr: Address = format!("/unix{}", service.display()).parse().unwrap();
-    let uid = base_uid("service");
+    let uid = uid("service");
     let listening = base_listener(&service, uid.clone());
     let done = unique("disc_08");
     let keeper = open_root_actor(root("daemon", [socket(&dir)]), async |_| {
@@ -321,7 +298,7 @@ fn pump(mut from: UnixStream, mut to: UnixStream) {
     });
 }
 
-async fn refused(config: RootConfig) -> RegistrarError {
+pub(crate) async fn refused(config: RootConfig) -> RegistrarError {
     let error =
         open_root_actor(config, async |_| -> Result<()> { panic!("it must not run") }).await;
     let Err(Error::Registrar(error)) = error else { panic!("{error:?}") };
@@ -532,163 +509,4 @@ async fn disc_24_non_registrar_spawns_child() -> Result<()> {
 async fn root_and_parent() -> Result<(String, String)> {
     let parent = current_actor()?.parent().unwrap().uid().uuid.to_string();
     get_root(async |root| Ok((root.uid().uuid.to_string(), parent))).await
-}
-
-// What is ours alone.
-
-/// Two addresses that lead to two registrars: a client is known to both, and finds whom either knows.
-#[tractor::test]
-async fn client_of_two_registrars_is_known_to_both() -> Result<()> {
-    let (one, two, done) = (temp_dir(), temp_dir(), unique("two registrars"));
-    let keeper = async |name: &str, at: &TempDir| {
-        let until = [done.clone(), format!("{done} {name}")];
-        let config = root(name, [socket(at)]).enable(module!());
-        open_root_actor(config, async |_| {
-            until_registered(&["client", name]).await?;
-            marks::set(&until[1]);
-            marks::happened(&until[0]).await;
-            until_registered(&[name]).await
-        })
-        .await
-    };
-    let client = async {
-        until_listening(&socket(&one)).await;
-        until_listening(&socket(&two)).await;
-        let config = root("client", [socket(&one), socket(&two)]);
-        open_root_actor(config, async |actor| {
-            assert!(!actor.is_registrar());
-            for name in ["keeper_1", "keeper_2"] {
-                marks::happened(&format!("{done} {name}")).await;
-                let who = async |found: Option<tractor::Portal>| found.unwrap().run(who {}).await;
-                assert_eq!(find_actor(name, who).await?, name);
-            }
-            assert!(query_actor("nobody").await?.is_empty());
-            Ok(())
-        })
-        .await?;
-        marks::set(&done);
-        Ok(())
-    };
-    both(both(keeper("keeper_1", &one), keeper("keeper_2", &two)), client).await
-}
-
-/// Of many that start at once, one keeps the registry, and all the others join it.
-#[tractor::test]
-async fn roots_that_start_at_once_elect_one() -> Result<()> {
-    let dir = temp_dir();
-    for addrs in [vec![socket(&dir)], vec![port()], vec![socket(&dir), port()]] {
-        let done = unique("election");
-        let names: Vec<String> = (0..6).map(|n| format!("root_{n}")).collect();
-        let roots = names.clone().into_iter().enumerate().map(|(n, name)| {
-            let mut addrs = addrs.clone();
-            // Each names them in an order of its own.
-            let by = n % addrs.len();
-            addrs.rotate_left(by);
-            let (done, expected) = (done.clone(), names.clone());
-            Box::pin(open_root_actor(root(&name, addrs), async move |actor| {
-                until_registered(&expected.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-                marks::set(&format!("{done} {n}"));
-                for other in 0..expected.len() {
-                    marks::happened(&format!("{done} {other}")).await;
-                }
-                Ok(actor.is_registrar())
-            }))
-        });
-        let keepers = all_of(roots.collect()).await?;
-        assert_eq!(keepers.iter().filter(|keeps| **keeps).count(), 1);
-    }
-    Ok(())
-}
-
-/// The results of several futures, polled side by side.
-async fn all_of<T>(
-    futures: Vec<std::pin::Pin<Box<impl Future<Output = Result<T>>>>>,
-) -> Result<Vec<T>> {
-    let mut running: Vec<_> = futures.into_iter().map(|f| (f, None)).collect();
-    std::future::poll_fn(|cx| {
-        let mut open = false;
-        for (future, result) in running.iter_mut().filter(|(_, result)| result.is_none()) {
-            match future.as_mut().poll(cx) {
-                std::task::Poll::Ready(done) => *result = Some(done),
-                std::task::Poll::Pending => open = true,
-            }
-        }
-        if open { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
-    })
-    .await;
-    running.into_iter().filter_map(|(_, result)| result).collect()
-}
-
-#[tractor::test]
-async fn root_that_must_keep_the_registry_does_not_join() -> Result<()> {
-    let (dir, done) = (temp_dir(), unique("ensure"));
-    let keeper = idle_root(root("daemon", [socket(&dir)]).ensure_registry(true), &done);
-    let late = async {
-        until_listening(&socket(&dir)).await;
-        let error = refused(root("late", [socket(&dir)]).ensure_registry(true)).await;
-        assert_eq!(error, RegistrarError::Kept(vec![socket(&dir)]));
-        assert!(error.to_string().contains("leaving `ensure_registry` out"), "{error}");
-        marks::set(&done);
-        Ok(())
-    };
-    both(keeper, late).await
-}
-
-async fn next(watch: &mut tractor::Watch) -> Result<(bool, String)> {
-    Ok(match fail_after(LIMIT, watch.next()).await?? {
-        Change::Added { uid, addrs } => {
-            assert!(!addrs.is_empty());
-            (true, uid.uuid.to_string())
-        }
-        Change::Gone { uid } => (false, uid.uuid.to_string()),
-        other => panic!("{other:?}"),
-    })
-}
-
-/// Who comes and goes is told, in the registrar and in its clients.
-#[tractor::test(executors = ["smol", "tokio", "tokio-multi-thread"], links = ["socketpair", "uds"])]
-async fn watch_tells_who_comes_and_goes() -> Result<()> {
-    let (dir, done) = (temp_dir(), unique("watch"));
-    let watcher = async |actor: &tractor::Actor| {
-        let who = actor.name().to_owned();
-        let mut watch = watch("worker")?;
-        marks::set(&format!("{done} watched by {who}"));
-        let (one, two) = (next(&mut watch).await?, next(&mut watch).await?);
-        assert!(one.0 && two.0 && one.1 != two.1);
-        marks::set(&format!("{done} told {who}"));
-        let (gone, gone_too) = (next(&mut watch).await?, next(&mut watch).await?);
-        assert!(!gone.0 && !gone_too.0, "both are gone");
-        marks::set(&format!("{done} over for {who}"));
-        Ok::<_, Error>(())
-    };
-    let keeper = open_root_actor(root("daemon", [socket(&dir)]), async |actor| {
-        watcher(&actor).await?;
-        marks::happened(&format!("{done} over for client")).await;
-        Ok(())
-    });
-    let client = async {
-        until_listening(&socket(&dir)).await;
-        let watching = open_root_actor(root("client", [socket(&dir)]), async |actor| {
-            watcher(&actor).await?;
-            marks::happened(&format!("{done} over for daemon")).await;
-            Ok(())
-        });
-        let working = open_root_actor(root("works", [socket(&dir)]), async |_| {
-            open_nursery(async |an| {
-                for who in ["daemon", "client"] {
-                    marks::happened(&format!("{done} watched by {who}")).await;
-                }
-                an.start_actor("worker").await?;
-                an.start_actor("worker").await?;
-                an.start_actor("other").await?;
-                for who in ["daemon", "client"] {
-                    marks::happened(&format!("{done} told {who}")).await;
-                }
-                an.cancel().await
-            })
-            .await
-        });
-        both(watching, working).await
-    };
-    both(keeper, client).await
 }

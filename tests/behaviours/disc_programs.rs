@@ -295,6 +295,37 @@ async fn registrar_that_is_gone_is_waited_for_and_named() -> Result<()> {
     .await
 }
 
+/// Whether all threads of the program are stopped: a signal takes its time.
+fn is_stopped(running: &Running) -> bool {
+    let pid = running.processes()[0].split(' ').next().unwrap().to_owned();
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads
+        .flatten()
+        .all(|thread| std::fs::read_to_string(thread.path().join("stat")).unwrap().contains(") T "))
+}
+
+/// A registrar that is there and does not answer is as good as none; once it goes on, all is well.
+#[tractor::test]
+async fn registrar_that_is_stuck_is_named_and_asked_again() -> Result<()> {
+    let dir = temp_dir();
+    let registry = socket(&dir);
+    let daemon = daemon(&registry).await;
+    open_root_actor(root("observer", [registry.clone()]), async |_| {
+        daemon.signal(Signal::STOP);
+        while !is_stopped(&daemon) {
+            scope::checkpoint().await?;
+        }
+        let error = find_actor("nobody", async |_| Ok(())).await.unwrap_err();
+        let unreachable = RegistrarError::Unreachable(vec![registry.clone()]);
+        assert!(matches!(&error, Error::Registrar(e) if *e == unreachable), "{error:?}");
+        daemon.signal(Signal::CONT);
+        until_registered(&["daemon", "observer"]).await
+    })
+    .await?;
+    interrupt(daemon);
+    Ok(())
+}
+
 #[tractor::test]
 async fn lookups_leave_no_descriptors() {
     let dir = temp_dir();
