@@ -143,9 +143,18 @@ pub(crate) async fn live(shared: &Arc<Shared>) -> i32 {
 
 /// A child's life, which begins with its instructions. Returns the exit code.
 async fn live_as(shared: &Arc<Shared>, set_up: impl AsyncFnOnce(SpawnSpec) -> Result<()>) -> i32 {
+    live_told(shared, spec(shared), set_up).await
+}
+
+/// As [`live_as`], where more is done for the instructions than waiting.
+async fn live_told(
+    shared: &Arc<Shared>,
+    told: impl Future<Output = Option<SpawnSpec>>,
+    set_up: impl AsyncFnOnce(SpawnSpec) -> Result<()>,
+) -> i32 {
     let identity = Identity { actor: shared.clone(), task: "main".into(), dialog: None };
     let task = identity.scope(async {
-        if let Some(spec) = spec(shared).await
+        if let Some(spec) = told.await
             && let Err(error) = set_up(spec).await
         {
             return refuse(shared, &error);

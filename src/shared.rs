@@ -75,6 +75,8 @@ pub(crate) struct Inner {
     pub(crate) spawned: Vec<SpawnReport>,
     /// Listeners for the driver to take over.
     pub(crate) listeners: Vec<Box<dyn Listener>>,
+    /// Connections that were made elsewhere, for the driver to take over.
+    pub(crate) streams: Vec<(ConnId, Box<dyn Stream>)>,
     /// A child's instructions, once they came.
     pub(crate) spec: Option<tractor_core::msg::SpawnSpec>,
     /// Why this actor is to end, once it is.
@@ -261,6 +263,7 @@ impl Shared {
             effects: VecDeque::new(),
             spawned: Vec::new(),
             listeners: Vec::new(),
+            streams: Vec::new(),
             spec: None,
             ending: None,
             ended: false,

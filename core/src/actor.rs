@@ -358,7 +358,9 @@ impl Actor {
         Ok(())
     }
 
-    /// The link to our parent, which exists before we do.
+    /// The link to our parent, which exists before we do. A child that came too early for its
+    /// parent to see it may come again: then the link is the connection that its instructions come
+    /// on, and the others are closed.
     pub fn attach_parent(&mut self, now: Instant) -> ConnId {
         self.advance(now);
         let conn = self.open_channel(Role::ToParent);

@@ -33,4 +33,6 @@ async def main(program: str) -> None:
     print("all gone")
 
 
-trio.run(main, sys.argv[1])
+# A Python child runs this file, too, under another name.
+if __name__ == "__main__":
+    trio.run(main, sys.argv[1])

@@ -4,47 +4,130 @@
 //! [`pychild`](crate::os::pychild)), in how it comes to its link (it connects), and in where it
 //! listens.
 
+use std::future::{Future, poll_fn};
+use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
-use tractor_core::Address;
 use tractor_core::msg::SpawnSpec;
 use tractor_core::msg::codec::RuntimeVars;
+use tractor_core::{Address, ConnId};
+use tractor_executors::Executor;
 use tractor_transports::{Stream, tcp, uds};
 
-use super::{Born, attach, begin, complain, live_as, own_address, serve, settle, vars};
+use super::{Born, attach, begin, complain, live_told, own_address, serve, settle, spec, vars};
 use crate::driver::Driver;
 use crate::error::{Error, Result};
 use crate::host::System;
 use crate::init;
+use crate::log::warning;
 use crate::os::{PyAddr, PyChild, PyOrders};
 use crate::shared::{Settings, Shared};
+
+/// How long a child waits for its instructions before it comes again; then twice as long each time.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// How often it comes.
+const TIMES_MAX: usize = 5;
 
 /// Serves as the actor that a Python parent wants. Returns the exit code.
 pub(crate) fn run(child: PyChild, executor: &str) -> i32 {
     crate::panics::watch();
     match boot(&child, executor) {
-        Ok((shared, driver)) => serve(&shared, driver, live(&shared, child.orders)),
+        Ok((shared, driver, links)) => {
+            let links = Links { shared: shared.clone(), child, links };
+            serve(&shared, driver, live(&shared, links))
+        }
         Err(error) => complain(&error),
     }
 }
 
-fn boot(child: &PyChild, executor: &str) -> Result<(Arc<Shared>, Driver)> {
+/// An actor, its driver, and its first connection to the parent.
+type Booted = (Arc<Shared>, Driver, Vec<(ConnId, OwnedFd)>);
+
+fn boot(child: &PyChild, executor: &str) -> Result<Booted> {
     let executor = init::executor(executor).map_or_else(init::default_executor, Ok)?;
-    let PyOrders { name, uuid, parent, .. } = &child.orders;
+    child.arm()?;
+    let (stream, link) = connect(child, executor.as_ref())?;
+    let (name, uuid) = (child.orders.name.clone(), child.orders.uuid.clone());
+    let born = Born { name, uuid, back: None, settings: Settings::default() };
+    let (shared, mut driver) = born.actor(Arc::new(System), executor);
+    attach(&shared, &mut driver, stream);
+    let conn = shared.parent();
+    Ok((shared, driver, conn.zip(Some(link)).into_iter().collect()))
+}
+
+/// A connection to the parent, and another descriptor of it.
+fn connect(child: &PyChild, executor: &dyn Executor) -> Result<(Box<dyn Stream>, OwnedFd)> {
+    let parent = &child.orders.parent;
     let link = child.connect().map_err(|e| {
         let parent = address(parent);
         Error::config(format!("it can't connect to its parent at {parent}: {e}"))
     })?;
-    child.arm(&link)?;
-    let stream: Box<dyn Stream> = match parent {
-        PyAddr::Tcp(_) => tcp::from_fd(executor.as_ref(), link)?,
-        PyAddr::Uds { .. } => uds::from_fd(executor.as_ref(), link, "uds")?,
+    let other = rustix::io::fcntl_dupfd_cloexec(&link, 3).map_err(std::io::Error::from)?;
+    let stream = match parent {
+        PyAddr::Tcp(_) => tcp::from_fd(executor, link)?,
+        PyAddr::Uds { .. } => uds::from_fd(executor, link, "uds")?,
     };
-    let (name, uuid) = (name.clone(), uuid.clone());
-    let born = Born { name, uuid, back: None, settings: Settings::default() };
-    let (shared, mut driver) = born.actor(Arc::new(System), executor);
-    attach(&shared, &mut driver, stream);
-    Ok((shared, driver))
+    Ok((stream, other))
+}
+
+/// The connections to the parent, of which one becomes the link.
+struct Links {
+    shared: Arc<Shared>,
+    child: PyChild,
+    links: Vec<(ConnId, OwnedFd)>,
+}
+
+impl Links {
+    /// Waits for our instructions. A Python parent begins to look for its child only after it has
+    /// started it, and never sees one that was faster: so a child that hears nothing comes again.
+    async fn told(&mut self) -> Option<SpawnSpec> {
+        let shared = self.shared.clone();
+        let mut wait = AGAIN_AFTER;
+        loop {
+            let told = spec(&shared);
+            if let Some(told) = within(shared.executor.as_ref(), wait, told).await {
+                self.choose();
+                return told;
+            }
+            wait *= 2;
+            // Bounded: each connection has its deadline, and there are only so many.
+            match self.links.len() < TIMES_MAX {
+                true => self.come_again(),
+                false => return spec(&shared).await,
+            }
+        }
+    }
+
+    fn come_again(&mut self) {
+        match connect(&self.child, self.shared.executor.as_ref()) {
+            Ok((stream, link)) => {
+                let conn = self.shared.command(|inner, now| {
+                    let conn = inner.core.attach_parent(now);
+                    inner.streams.push((conn, stream));
+                    conn
+                });
+                self.shared.ready.wake_driver();
+                self.links.push((conn, link));
+            }
+            // The one that we have may still do.
+            Err(error) => warning!("tractor::runtime", "{error}"),
+        }
+    }
+
+    /// Our life hangs on the link, now that it is known which one that is.
+    fn choose(&mut self) {
+        let parent = self.shared.parent();
+        let link = self.links.drain(..).find(|(conn, _)| Some(*conn) == parent);
+        if let Some((_, link)) = link
+            && let Err(error) = self.child.hang_on(link)
+        {
+            warning!("tractor::runtime", "nothing watches the link: {error}");
+        }
+    }
 }
 
 fn address(parent: &PyAddr) -> Address {
@@ -54,7 +137,8 @@ fn address(parent: &PyAddr) -> Address {
     }
 }
 
-async fn live(shared: &Arc<Shared>, orders: PyOrders) -> i32 {
+async fn live(shared: &Arc<Shared>, mut links: Links) -> i32 {
+    let orders = links.child.orders.clone();
     let set_up = async |spec| {
         let done = set_up(shared, &orders, &spec).await;
         // A Python parent does not look at what we tell it of this.
@@ -62,7 +146,7 @@ async fn live(shared: &Arc<Shared>, orders: PyOrders) -> i32 {
             complain(error);
         })
     };
-    live_as(shared, set_up).await
+    live_told(shared, links.told(), set_up).await
 }
 
 async fn set_up(shared: &Arc<Shared>, orders: &PyOrders, spec: &SpawnSpec) -> Result<()> {
@@ -131,4 +215,20 @@ fn kind(addr: &Address) -> &'static str {
         Address::Uds { .. } => "uds",
         _ => "",
     }
+}
+
+/// What the future has to say, if it does so in time.
+async fn within<F: Future>(
+    executor: &dyn Executor,
+    limit: Duration,
+    future: F,
+) -> Option<F::Output> {
+    let mut timer = executor.timer();
+    timer.set(Some(executor.now().saturating_add(limit)));
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.poll_expired(cx).map(|()| None),
+    })
+    .await
 }

@@ -26,11 +26,14 @@ impl Driver {
     /// Performs effects, and then writes. Whether that led to more effects.
     pub(super) fn perform(&mut self) -> bool {
         loop {
-            let (listeners, spawned, effect) = {
+            let (listeners, streams, spawned, effect) = {
                 let mut inner = self.shared.lock();
                 let listeners = std::mem::take(&mut inner.listeners);
-                (listeners, std::mem::take(&mut inner.spawned), inner.effects.pop_front())
+                let streams = std::mem::take(&mut inner.streams);
+                let spawned = std::mem::take(&mut inner.spawned);
+                (listeners, streams, spawned, inner.effects.pop_front())
             };
+            streams.into_iter().for_each(|(conn, stream)| self.attach(conn, stream));
             listeners.into_iter().for_each(|listener| self.listen(listener));
             self.attach_spawned(spawned);
             match effect {

@@ -37,7 +37,7 @@ use super::spawn::Stdin;
 
 /// How long a child may go on after its parent, alive, has closed the link: one teardown budget,
 /// within which the parent itself escalates.
-pub(super) const PARTING_MAX: Duration = Duration::from_millis(2500);
+const PARTING_MAX: Duration = Duration::from_millis(2500);
 
 /// How often a child looks whether its parent has died during the parting.
 const PARTING_POLL: Duration = Duration::from_millis(10);
@@ -298,7 +298,7 @@ pub(super) fn kill_self() -> ! {
 }
 
 /// Blocks until the other end of the link is closed. False when it must be asked again.
-fn is_at_end(link: &OwnedFd) -> bool {
+pub(super) fn is_at_end(link: &OwnedFd) -> bool {
     #[cfg(target_os = "linux")]
     let ends = PollFlags::RDHUP | PollFlags::HUP;
     #[cfg(not(target_os = "linux"))]
@@ -318,7 +318,7 @@ fn is_at_end(link: &OwnedFd) -> bool {
 /// Waits, after the end of the link, until the parent has died; at most [`PARTING_MAX`]. A parent
 /// that lives has only parted from us, and we may be about to exit by ourselves. A dying one closes
 /// the link a moment before it is dead.
-fn await_death_of(parent_pid: u32) {
+pub(super) fn await_death_of(parent_pid: u32) {
     let deadline = Instant::now() + PARTING_MAX;
     while is_parent(parent_pid) && Instant::now() < deadline {
         thread::sleep(PARTING_POLL);

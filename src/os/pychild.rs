@@ -15,8 +15,8 @@
 //! There is no socketpair that we were born with, so:
 //!
 //! 1. `tractor-lifeline`, a thread of its own, waits for the end of the parent's *process* (a
-//!    pidfd) and of the connection, and then kills us, however busy the executor is. When the
-//!    parent has started us through a program that stays between, that one's end counts, too.
+//!    pidfd), and then kills us, however busy the executor is. Another one waits for the end of the
+//!    link: the parent may have started us through a program that stays between.
 //! 2. The kernel sends us SIGCONT when our parent dies (PDEATHSIG; Linux), so that the lifeline
 //!    runs although we are stopped. Not SIGKILL: the signal is about the *thread* that has started
 //!    us, and a Python parent starts its children on threads that end while it lives.
@@ -27,10 +27,10 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getppid};
 
 use super::child;
@@ -94,96 +94,54 @@ impl PyChild {
         }
     }
 
-    /// Starts the lifeline over this connection, and leaves Ctrl-C to the root, which hears it too.
+    /// Starts the lifeline, and leaves Ctrl-C to the root, which hears it too.
     ///
     /// # Errors
     /// When the system has no thread or descriptor left; when the parent has died meanwhile.
-    pub(crate) fn arm(&self, link: &OwnedFd) -> io::Result<()> {
+    pub(crate) fn arm(&self) -> io::Result<()> {
         child::catch_interrupt()?;
-        let line = Lifeline::open(fcntl_dupfd_cloexec(link, 3)?, self.started_by)?;
+        let parent = self.started_by;
+        let exit = parent.and_then(watch_exit);
+        if getppid() != parent {
+            // Before we could watch it; the number may be another process's by now.
+            return Err(io::Error::other("the parent has died"));
+        }
         let lifeline = thread::Builder::new().name("tractor-lifeline".into());
         lifeline.spawn(move || {
             child::set_parent_death_signal(Signal::CONT);
-            line.watch();
+            while getppid() == parent {
+                wait_exit(exit.as_ref());
+            }
+            child::kill_self()
+        })?;
+        Ok(())
+    }
+
+    /// Has our life hang on this connection, too: the parent that has started us may be another one
+    /// than that which we serve.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub(crate) fn hang_on(&self, link: OwnedFd) -> io::Result<()> {
+        let parent = self.started_by.map_or(0, |pid| pid.as_raw_pid().unsigned_abs());
+        let lifeline = thread::Builder::new().name("tractor-lifeline".into());
+        lifeline.spawn(move || {
+            while !child::is_at_end(&link) {}
+            // Alive, it has only parted from us, and we may be about to exit by ourselves.
+            child::await_death_of(parent);
+            child::kill_self()
         })?;
         Ok(())
     }
 }
 
-/// What our life hangs on.
-struct Lifeline {
-    link: OwnedFd,
-    parent: Option<Pid>,
-    /// Readable once the parent has ended; none where the system can't tell.
-    exit: Option<OwnedFd>,
-}
-
-impl Lifeline {
-    fn open(link: OwnedFd, parent: Option<Pid>) -> io::Result<Lifeline> {
-        let line = Lifeline { link, parent, exit: parent.and_then(watch_exit) };
-        match line.is_orphan() {
-            // Before we could watch it; the number may be another process's by now.
-            true => Err(io::Error::other("the parent has died")),
-            false => Ok(line),
-        }
-    }
-
-    fn is_orphan(&self) -> bool {
-        getppid() != self.parent
-    }
-
-    /// Waits without a limit, for it lives as long as the process does.
-    fn watch(self) -> ! {
-        while !self.is_orphan() {
-            if self.wait(None) {
-                // Alive, it has only parted from us, and we may be about to exit by ourselves.
-                self.part();
-                break;
-            }
-        }
-        child::kill_self()
-    }
-
-    /// Waits, after the end of the link, until the parent has died; at most as long as one of ours
-    /// would give us.
-    fn part(&self) {
-        let deadline = Instant::now() + child::PARTING_MAX;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.is_orphan() || left.is_zero() {
-                return;
-            }
-            self.wait(Some(left));
-        }
-    }
-
-    /// Waits for news, and says whether the link has ended. With a limit that is no news any more,
-    /// and only the parent's end is waited for. May return early.
-    fn wait(&self, limit: Option<Duration>) -> bool {
-        #[cfg(target_os = "linux")]
-        let ends = PollFlags::RDHUP | PollFlags::HUP;
-        #[cfg(not(target_os = "linux"))]
-        let ends = PollFlags::HUP;
-        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(2);
-        if limit.is_none() {
-            fds.push(PollFd::new(&self.link, ends));
-        }
-        fds.extend(self.exit.as_ref().map(|exit| PollFd::new(exit, PollFlags::IN)));
-        let limit = match self.exit {
-            Some(_) => limit,
-            None => Some(limit.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)),
-        };
-        let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
-        match poll(&mut fds, timeout.as_ref()) {
-            // The link is the first, where it is waited for; who calls with a limit does not ask.
-            Ok(_) => fds.first().is_some_and(|fd| !fd.revents().is_empty()),
-            Err(Errno::INTR) => false,
-            Err(_) => {
-                // Out of kernel memory: not a reason to die.
-                thread::sleep(LOOK_EVERY);
-                false
-            }
-        }
+/// Waits for the parent's end. May return early.
+fn wait_exit(exit: Option<&OwnedFd>) {
+    let Some(exit) = exit else { return thread::sleep(LOOK_EVERY) };
+    match poll(&mut [PollFd::new(exit, PollFlags::IN)], None) {
+        Ok(_) | Err(Errno::INTR) => {}
+        // Out of kernel memory: not a reason to die.
+        Err(_) => thread::sleep(LOOK_EVERY),
     }
 }
 

@@ -1,18 +1,37 @@
-//! examples/python_peer as its README says, with the reference.
+//! With the reference: examples/python_peer as its README says, and a tree of both kinds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::children::ON;
+use crate::orders::EXECUTOR;
 use crate::program::run;
 use crate::python::Python;
 use crate::runner::{Test, test};
 
 pub(crate) fn tests(reference: &Python) -> Vec<Test> {
     let (one, other) = (reference.clone(), reference.clone());
-    vec![
+    let mut tests = vec![
         test("example_with_the_reference_as_a_parent", move || is_parent(&one)),
         test("example_with_the_reference_as_a_child", move || is_child(&other)),
-    ]
+    ];
+    for (executor, link) in ON {
+        let python = reference.clone();
+        let name = format!("tree_of_both_kinds::{}_{link}", executor.replace('-', "_"));
+        tests.push(test(name, move || is_one_tree(&python, (executor, link))));
+    }
+    tests
+}
+
+/// Python at the root, Rust below it, and below that one of each kind.
+fn is_one_tree(python: &Python, (executor, link): (&str, &str)) {
+    let mut command = Command::new(&python.interpreter);
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python_peer/tree.py");
+    command.arg(tree).arg(std::env::current_exe().unwrap()).arg(link).env(EXECUTOR, executor);
+    command.env("TRACTOR_PYTHON", &python.interpreter).env("PYTHONPATH", &python.modules);
+    let ended = run(command);
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert_eq!(ended.stdout, "3\n42\n[42, 42]\nall gone\n", "{ended:?}");
 }
 
 /// Built by `cargo test` of everything.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tractor::scope::{finally, sleep};
-use tractor::{Context, Raise as _, Result, SendHalf, open_nursery};
+use tractor::{Context, Portal, Raise as _, Result, SendHalf, open_nursery, wait_for_actor};
 
 use crate::any::Any;
 
@@ -188,6 +188,30 @@ async fn add_in_python(a: i64, b: i64) -> Result<i64> {
         let sum = python.call("interop", "add", &BTreeMap::from([("a", a), ("b", b)])).await?;
         python.cancel_actor().await?;
         Ok(sum)
+    })
+    .await
+}
+
+/// Waits for an actor of this name, wherever it is in the tree, and calls it.
+#[tractor::rpc(ns = "interop")]
+async fn reach(name: String) -> Result<i64> {
+    wait_for_actor(&name, async |found: Portal| {
+        found.call("interop", "add", &BTreeMap::from([("a", 20), ("b", 22)])).await
+    })
+    .await
+}
+
+/// Has a child of either kind, one of which reaches the other, and an actor elsewhere in the tree.
+#[tractor::rpc(ns = "interop")]
+async fn reach_from_below(name: String) -> Result<[i64; 2]> {
+    open_nursery(async |an| {
+        let python = an.start_python("python_below", ["interop"]).await?;
+        let rust = an.start_actor("rust_below").enable_of::<reach>().await?;
+        let below = rust.run(reach { name: "python_below".into() }).await?;
+        let elsewhere = rust.run(reach { name }).await?;
+        python.cancel_actor().await?;
+        rust.cancel_actor().await?;
+        Ok([below, elsewhere])
     })
     .await
 }

@@ -20,7 +20,7 @@ use crate::python::Python;
 use crate::runner::{Test, test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let all: [(&str, fn()); 8] = [
+    let all: [(&str, fn()); 9] = [
         ("queues_calls_until_it_is_ready", queues),
         ("has_the_name_that_it_is_given", is_named),
         ("refuses_asyncio", refuses_asyncio),
@@ -28,6 +28,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("says_that_there_is_no_parent", says_no_parent),
         ("ends_with_the_connection", ends_with_the_connection),
         ("outlives_the_thread_that_started_it", outlives_the_thread),
+        ("comes_again_when_it_was_too_fast", comes_again),
         ("answers_in_time_and_ends_its_own_children", ends_its_own),
     ];
     all.map(|(name, body)| test(format!("child_of_a_parent_by_hand_{name}"), body)).to_vec()
@@ -45,11 +46,19 @@ const UUID: &str = "aa36a914-1155-44be-a503-21c2c5f1b215";
 /// A parent, before it has told its child anything.
 struct Parent {
     child: Child,
+    listener: TcpListener,
     socket: TcpStream,
     /// Who the child says it is.
     them: Aid,
     /// The thread that has started it, and what ends that.
     starter: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+fn accept(listener: &TcpListener) -> TcpStream {
+    let (socket, _) = listener.accept().unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket
 }
 
 fn us() -> Uid {
@@ -83,14 +92,17 @@ impl Parent {
             let _ = ended.recv();
         });
         let child = told.recv().unwrap();
-        let (socket, _) = listener.accept().unwrap();
-        socket.set_read_timeout(Some(LIMIT)).unwrap();
-        socket.set_nodelay(true).unwrap();
-        let mut parent = Parent { child, socket, them: aid(), starter: Some((end, starter)) };
-        parent.say(&Msg::Aid(aid()));
-        let Msg::Aid(them) = parent.hear() else { panic!("no Aid") };
-        parent.them = them;
+        let socket = accept(&listener);
+        let starter = Some((end, starter));
+        let mut parent = Parent { child, listener, socket, them: aid(), starter };
+        parent.meet();
         parent
+    }
+
+    fn meet(&mut self) {
+        self.say(&Msg::Aid(aid()));
+        let Msg::Aid(them) = self.hear() else { panic!("no Aid") };
+        self.them = them;
     }
 
     fn say(&mut self, msg: &Msg) {
@@ -313,5 +325,18 @@ fn has_a_child_that_is_python(python: &Python) {
     parent.tell(Vec::new());
     parent.ask("1", "add_in_python", ADD);
     hears_seven(&mut parent, &["1"]);
+    parent.end();
+}
+
+/// The reference looks for its child once it has started it, and never sees one that came before.
+fn comes_again() {
+    let mut parent = Parent::start(&plain(), &[]);
+    let mut missed = std::mem::replace(&mut parent.socket, accept(&parent.listener));
+    parent.meet();
+    parent.tell(Vec::new());
+    parent.ask("1", "add", ADD);
+    hears_seven(&mut parent, &["1"]);
+    // Of the other one nothing is left.
+    assert_eq!(missed.read(&mut [0]).unwrap(), 0);
     parent.end();
 }

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::{Actor, Life, Timer};
 use crate::cancel::plain_error;
-use crate::channel::{Phase, Role};
+use crate::channel::{Channel, Phase, Role};
 use crate::dialog::Audience;
 use crate::error::{Misuse, Violation};
 use crate::id::{ChildId, ConnId, DialogId, Text, Uid};
@@ -99,8 +99,26 @@ impl Actor {
         if !wait_for_status {
             self.end_conn_dialogs(conn);
         }
+        if self.parent == Some(conn) {
+            self.parent = self.other_link(conn).or(self.parent);
+        }
         if self.parent == Some(conn) && self.life != Life::Ended {
             self.begin_end_within(EndReason::ParentLost, self.config.teardown_budget);
+        }
+    }
+
+    /// Another connection on which our parent may give us our instructions.
+    fn other_link(&self, conn: ConnId) -> Option<ConnId> {
+        let other =
+            |(id, c): &(ConnId, &Channel)| *id != conn && c.role == Role::ToParent && !c.is_ended();
+        self.channels.iter().find(other).map(|(id, _)| id)
+    }
+
+    /// Our instructions came on this one: it is the link, and there is no other.
+    pub(super) fn choose_parent(&mut self, conn: ConnId) {
+        self.parent = Some(conn);
+        while let Some(other) = self.other_link(conn) {
+            self.close_conn(other, CloseReason::ByUs);
         }
     }
 

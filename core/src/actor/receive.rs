@@ -98,6 +98,7 @@ impl Actor {
         match msg {
             Msg::SpawnSpec(spec) => {
                 self.timers.clear(Timer::Handshake(conn));
+                self.choose_parent(conn);
                 self.out.event(Event::Spec(spec));
                 Ok(())
             }

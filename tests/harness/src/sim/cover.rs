@@ -63,7 +63,6 @@ impl Cover {
             Timer::Report(_) => "deadline: report",
             Timer::Reap(_) => "deadline: reap",
             Timer::LateAck => "deadline: late ack",
-            Timer::LateAck => "deadline: late ack",
             Timer::Farewell => "deadline: farewell",
             Timer::End => "deadline: end",
             _ => "deadline: another",
