@@ -77,7 +77,7 @@ impl Plan {
         if self.wanted.iter().any(|addr| addr.uds_path().is_some()) {
             addrs.push(self.own_socket(shared));
         }
-        let bound = bind_all(shared, &addrs)?;
+        let bound = self.bind_all(shared, &addrs)?;
         let registry: Vec<Address> = bound[..registry].iter().map(|l| l.local_addr()).collect();
         shared.command(|inner, _| inner.core.keep_registry())?;
         let addrs = self.serve(shared, bound, registry)?;
@@ -125,7 +125,7 @@ impl Plan {
             true => self.beside(shared, &registry),
             false => self.bind.clone(),
         };
-        let bound = bind_all(shared, &own)?;
+        let bound = self.bind_all(shared, &own)?;
         let addrs = self.serve(shared, bound, registry)?;
         registrars::register(shared).await?;
         shared.command(|inner, now| inner.core.booted(now, addrs))?;
@@ -152,6 +152,22 @@ impl Plan {
         own_address(&self.home, &self.name, shared.host.pid())
     }
 
+    /// Binds all of them, or none.
+    fn bind_all(&self, shared: &Shared, addrs: &[Address]) -> Result<Vec<Box<dyn Listener>>> {
+        addrs.iter().map(|addr| self.bind(shared, addr)).collect()
+    }
+
+    fn bind(&self, shared: &Shared, addr: &Address) -> Result<Box<dyn Listener>> {
+        let is_ours = match (addr, &self.home) {
+            (Address::Uds { dir, .. }, Address::Uds { dir: home, .. }) => dir == home,
+            _ => false,
+        };
+        // Nobody else comes into the tree's own directory.
+        let claim = if is_ours { Claim::default() } else { shared.host.claim(addr)? };
+        let listener = shared.bind(addr)?;
+        Ok(Box::new(Claimed { listener, _claim: claim }))
+    }
+
     /// Listens from now on. Where.
     fn serve(
         &self,
@@ -171,17 +187,6 @@ impl Plan {
 /// Whether it is an address that others can know beforehand.
 fn is_definite(addr: &Address) -> bool {
     !matches!(addr, Address::Tcp { port: 0, .. })
-}
-
-/// Binds all of them, or none.
-fn bind_all(shared: &Shared, addrs: &[Address]) -> Result<Vec<Box<dyn Listener>>> {
-    addrs.iter().map(|addr| bind(shared, addr)).collect()
-}
-
-fn bind(shared: &Shared, addr: &Address) -> Result<Box<dyn Listener>> {
-    let claim = shared.host.claim(addr)?;
-    let listener = shared.bind(addr)?;
-    Ok(Box::new(Claimed { listener, _claim: claim }))
 }
 
 /// A listener, and the right to be one.

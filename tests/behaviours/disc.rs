@@ -167,6 +167,7 @@ async fn disc_05_subactors_unregister_from_a_remote_registrar() -> Result<()> {
         until_registered(&["daemon"]).await
     });
     let client = async {
+        until_listening(&socket(&dir)).await;
         let ended = open_root_actor(root("client", at()), async |actor| {
             assert!(!actor.is_registrar());
             open_nursery(async |an| {
