@@ -273,9 +273,12 @@ fn wrong_reply(error: tractor_core::error::DecodeError) -> Error {
     Error::config(format!("the registrar's reply: {error}"))
 }
 
+/// So many addresses are tried, the nearest and youngest: each may be somebody who is silent.
+const TRIED_MAX: usize = 16;
+
 /// Connects to the first address where somebody answers. The portal is good as long as the link.
 async fn connect_any(shared: &Arc<Shared>, addrs: &[Address]) -> Result<Option<(Portal, Link)>> {
-    for addr in addrs {
+    for addr in addrs.iter().take(TRIED_MAX) {
         if let Some(link) = links::connect(shared, addr).await?
             && let Some(portal) = link.portal()
         {

@@ -296,14 +296,16 @@ impl Driver {
         self.connecting.remove(&conn);
         self.wakers.remove(&Source::Connect(conn));
         match result {
+            Ok(stream) if is_foreign(stream.as_ref()) => {
+                stream.shutdown();
+                let why = Some(Text::from_static("another user listens there"));
+                self.fact(Input::Disconnected { conn, why });
+            }
             Ok(stream) => {
                 self.attach(conn, stream);
                 self.fact(Input::Connected { conn });
             }
-            Err(e) => {
-                let why = Some(Text::from(e.to_string()));
-                self.fact(Input::Disconnected { conn, why });
-            }
+            Err(e) => self.fact(not_connected(conn, &e)),
         }
     }
 
@@ -322,8 +324,7 @@ impl Driver {
     }
 
     fn accept(&mut self, stream: Box<dyn Stream>) {
-        let us = rustix::process::geteuid().as_raw();
-        if stream.peer().uid.is_some_and(|uid| uid != us) {
+        if is_foreign(stream.as_ref()) {
             warning!("tractor::transport", "refused a connection of another user: {stream:?}");
             return stream.shutdown();
         }
@@ -435,6 +436,23 @@ impl Future for Running {
             self.tell_done();
         }
         done
+    }
+}
+
+/// Whether another user is at the other end, where the transport tells.
+fn is_foreign(stream: &dyn Stream) -> bool {
+    let us = rustix::process::geteuid().as_raw();
+    stream.peer().uid.is_some_and(|uid| uid != us)
+}
+
+/// What a connect that failed says of who is there.
+fn not_connected(conn: ConnId, error: &io::Error) -> Input {
+    let why = Text::from(error.to_string());
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+            Input::Disconnected { conn, why: Some(why) }
+        }
+        _ => Input::Unreachable { conn, why },
     }
 }
 

@@ -1,11 +1,14 @@
 //! Waiting for the actor's state to change. Every such wait ends with its scope.
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tractor_core::DialogId;
+use tractor_executors::Executor;
 
 use crate::context::RawContext;
 use crate::error::{Error, Result};
@@ -88,4 +91,20 @@ impl Drop for Waiting<'_> {
             body.cancel();
         }
     }
+}
+
+/// What the future has to say, if it does so in time.
+pub(crate) async fn within<F: Future>(
+    executor: &dyn Executor,
+    limit: Duration,
+    future: F,
+) -> Option<F::Output> {
+    let mut timer = executor.timer();
+    timer.set(Some(executor.now().saturating_add(limit)));
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.poll_expired(cx).map(|()| None),
+    })
+    .await
 }

@@ -69,6 +69,14 @@ pub enum Input {
         /// What the transport says; `None` is a clean end of the stream.
         why: Option<Text>,
     },
+    /// A connection could not be made, and that says nothing of whether somebody is there: we had
+    /// no descriptor left, or no way.
+    Unreachable {
+        /// The connection.
+        conn: ConnId,
+        /// What the transport says.
+        why: Text,
+    },
     /// A child's process exists.
     Spawned {
         /// The child.
@@ -244,6 +252,10 @@ impl Actor {
             }
             Input::Received { conn, len } => self.on_received(conn, len),
             Input::Disconnected { conn, why } => self.on_disconnected(conn, why),
+            Input::Unreachable { conn, why } => {
+                self.probe_undecided(conn);
+                self.on_disconnected(conn, Some(why));
+            }
             Input::Spawned { child, pid } => self.on_spawned(child, pid),
             Input::SpawnFailed { child, why } => self.on_spawn_failed(child, why),
             Input::ChildExited { child, status } => self.on_exited(child, status),

@@ -347,13 +347,13 @@ impl Registry {
             return None;
         }
         let waiters = core::mem::take(&mut self.waiters);
+        let tags: BTreeMap<&Text, RegistryTag> =
+            changed.iter().map(|name| (name, self.tag(name.as_str()))).collect();
         let (served, waiting) = waiters.into_iter().partition(|waiter| {
-            let tag = || self.tag(waiter.name.as_str());
-            changed.contains(&waiter.name)
-                && match waiter.until {
-                    Until::Any => tag().count > 0,
-                    Until::Changed(seen) => tag() != seen,
-                }
+            tags.get(&waiter.name).is_some_and(|tag| match waiter.until {
+                Until::Any => tag.count > 0,
+                Until::Changed(seen) => *tag != seen,
+            })
         });
         self.waiters = waiting;
         Some(served)

@@ -4,11 +4,8 @@
 //! [`pychild`](crate::os::pychild)), in how it comes to its link (it connects), and in where it
 //! listens.
 
-use std::future::{Future, poll_fn};
 use std::os::fd::OwnedFd;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tractor_core::msg::SpawnSpec;
@@ -25,6 +22,7 @@ use crate::init;
 use crate::log::warning;
 use crate::os::{PyAddr, PyChild, PyOrders};
 use crate::shared::{Settings, Shared};
+use crate::wait::within;
 
 /// How long a child waits for its instructions before it comes again; then twice as long each time.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -215,20 +213,4 @@ fn kind(addr: &Address) -> &'static str {
         Address::Uds { .. } => "uds",
         _ => "",
     }
-}
-
-/// What the future has to say, if it does so in time.
-async fn within<F: Future>(
-    executor: &dyn Executor,
-    limit: Duration,
-    future: F,
-) -> Option<F::Output> {
-    let mut timer = executor.timer();
-    timer.set(Some(executor.now().saturating_add(limit)));
-    let mut future = pin!(future);
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => timer.poll_expired(cx).map(|()| None),
-    })
-    .await
 }

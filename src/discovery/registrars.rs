@@ -29,6 +29,9 @@ const REACH_MAX: Duration = Duration::from_secs(3);
 /// How long a registrar may take to answer what it need not wait for.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
+/// How long an actor that boots waits for its registrars. After it: it goes on in the background.
+const BEGIN_MAX: Duration = Duration::from_secs(2);
+
 /// Between two tries to reach a registrar: the first wait, and the longest. Each is twice the last.
 /// There is no last try, as long as the actor lives: one connect every few seconds costs nothing,
 /// and an actor that nobody can find is of no use.
@@ -161,7 +164,9 @@ pub(super) async fn ask<T>(
     request: impl Fn(Features) -> Request,
     take: impl Fn(Features, bytes::Bytes) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
+    let mut lost = Lost::default();
     'again: loop {
+        let mut refused = None;
         for conn in reach(shared).await? {
             let features = shared.lock().core.negotiated(conn);
             let request = request(features);
@@ -176,14 +181,46 @@ pub(super) async fn ask<T>(
                     }
                 }
                 Err(error) if is_gone(&error) => {
-                    // Not at once: its end may be known to the dialog first.
-                    scope::checkpoint().await?;
+                    lost.rest(shared).await?;
                     continue 'again;
                 }
-                Err(error) => return Err(error),
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                // Another one may do better.
+                Err(error) => refused = refused.or(Some(error)),
             }
         }
-        return Ok(None);
+        return refused.map_or(Ok(None), Err);
+    }
+}
+
+/// Registrars that go when they are asked something.
+#[derive(Debug, Default)]
+pub(super) struct Lost(Option<Losses>);
+
+/// Times on the executor's clock.
+#[derive(Clone, Copy, Debug)]
+struct Losses {
+    first: Duration,
+    last: Duration,
+    delay: Duration,
+}
+
+impl Lost {
+    /// Waits a while, as its end may be known to the dialog first, and longer each time.
+    ///
+    /// # Errors
+    /// [`RegistrarError::Unreachable`] when that goes on for as long as one is waited for.
+    pub(super) async fn rest(&mut self, shared: &Arc<Shared>) -> Result<()> {
+        let now = shared.executor.now();
+        // One that was there for long in between has nothing to do with those before.
+        let known = self.0.filter(|losses| now < losses.last + 2 * REACH_MAX);
+        let Losses { first, delay, .. } =
+            known.unwrap_or(Losses { first: now, last: now, delay: RETRY.0 });
+        if now >= first + REACH_MAX {
+            return Err(unreachable(shared));
+        }
+        self.0 = Some(Losses { first, last: now, delay: (delay * 2).min(RETRY.1) });
+        scope::sleep(delay).await
     }
 }
 
@@ -214,14 +251,9 @@ pub(super) async fn ask_at(
     conn: ConnId,
     request: Request,
 ) -> Result<bytes::Bytes> {
-    let mut timer = shared.executor.timer();
-    timer.set(Some(shared.executor.now() + ANSWER_MAX));
-    let mut answer = pin!(wait_at(shared, conn, request));
-    poll_fn(|cx| match answer.as_mut().poll(cx) {
-        Poll::Ready(answer) => Poll::Ready(answer),
-        Poll::Pending => timer.poll_expired(cx).map(|()| Err(unreachable(shared))),
-    })
-    .await
+    let answer = wait_at(shared, conn, request);
+    let answer = wait::within(shared.executor.as_ref(), ANSWER_MAX, answer).await;
+    answer.unwrap_or_else(|| Err(unreachable(shared)))
 }
 
 /// Asks one registrar something that it answers when it happens.
@@ -258,8 +290,12 @@ pub(crate) async fn register(shared: &Arc<Shared>) -> Result<()> {
             return Ok(()); // A tree without a registry: a Python parent may have none.
         }
     }
-    dial(shared).await?;
-    register_all(shared).await?;
+    let begun = async {
+        dial(shared).await?;
+        register_all(shared).await
+    };
+    // One that is stuck must not cost us our own time to boot.
+    wait::within(shared.executor.as_ref(), BEGIN_MAX, begun).await.unwrap_or(Ok(()))?;
     if !missing(&shared.lock()).is_empty() {
         debug!("tractor::runtime", "not every registrar answers: it goes on in the background");
     }
@@ -272,13 +308,18 @@ pub(crate) async fn register(shared: &Arc<Shared>) -> Result<()> {
 async fn register_all(shared: &Arc<Shared>) -> Result<()> {
     let addrs = shared.own_addrs.get().cloned().unwrap_or_default();
     let conns = unregistered(&shared.lock());
+    let mut refused = None;
     'next: for conn in conns {
         for addr in &addrs {
             let request = Request::Register { uid: shared.uid.clone(), addr: addr.clone() };
             match ask_at(shared, conn, request).await {
                 Ok(_) => {}
                 Err(error) if is_gone(&error) || is_stuck(&error) => continue 'next,
-                Err(error) => return Err(error),
+                // Another one may take us.
+                Err(error) => {
+                    refused = refused.or(Some(error));
+                    continue 'next;
+                }
             }
         }
         let mut inner = shared.lock();
@@ -287,7 +328,7 @@ async fn register_all(shared: &Arc<Shared>) -> Result<()> {
             same.for_each(|registrar| registrar.registered = true);
         }
     }
-    Ok(())
+    refused.map_or(Ok(()), Err)
 }
 
 fn unregistered(inner: &Inner) -> Vec<ConnId> {

@@ -126,6 +126,7 @@ impl Watch {
 
     /// What the registrar says, once that may be something else.
     async fn news(&mut self) -> Result<Actors> {
+        let mut lost = registrars::Lost::default();
         loop {
             let conn = registrars::first(&self.shared).await?;
             let features = self.shared.lock().core.negotiated(conn);
@@ -136,8 +137,7 @@ impl Watch {
             match news {
                 Err(error) if registrars::is_gone(&error) => {
                     (self.seen, self.polled) = (None, false);
-                    // Not at once: its end may be known to the dialog first.
-                    scope::checkpoint().await?;
+                    lost.rest(&self.shared).await?;
                 }
                 news => return news,
             }

@@ -83,7 +83,8 @@ pub(crate) fn python_entry() -> Option<PyChild> {
 }
 
 impl PyChild {
-    /// Connects to the parent. Blocks this thread, for 5 s at most.
+    /// Connects to the parent. Blocks this thread: over TCP for 5 s at most; at a socket while the
+    /// parent's queue is full, which its own patience bounds, or its end.
     ///
     /// # Errors
     /// When nobody listens there.

@@ -70,6 +70,10 @@ impl Drop for SocketLock {
 fn try_take(path: &Path) -> io::Result<Option<fs::File>> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let lock = fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::RUSR | Mode::WUSR)?);
+    if lock.metadata()?.uid() != geteuid().as_raw() {
+        let text = "the lock beside the socket is another user's: name another path";
+        return Err(about(path, &io::Error::new(io::ErrorKind::PermissionDenied, text)));
+    }
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(is_still(path, &lock).then_some(lock)),
         Err(Errno::WOULDBLOCK) => Err(io::ErrorKind::AddrInUse.into()),

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Actor, Timer};
+use super::{Actor, Life, Timer};
 use crate::cancel::plain_error;
 use crate::channel::Role;
 use crate::dialog::Audience;
@@ -88,6 +88,9 @@ impl Actor {
 
     /// A child needs so long to end.
     pub(super) fn raise_budget(&mut self, id: ChildId, budget: Duration) {
+        if matches!(self.life, Life::Closing | Life::Ended) {
+            return; // What its children get is decided.
+        }
         let Some(child) = self.children.get_mut(id) else { return };
         if child.budget < budget {
             child.budget = budget;
@@ -108,7 +111,8 @@ impl Actor {
         if let Some(dialog) = self.dialogs.get_mut(id) {
             dialog.audience = Audience::Nobody;
         }
-        let request = Request::RaiseBudget { budget: child + self.config.child_margin };
+        let request =
+            Request::RaiseBudget { budget: child.saturating_add(self.config.child_margin) };
         self.push(parent, &Msg::Request { cid, uid: self.uid.clone(), request });
     }
 

@@ -188,7 +188,7 @@ impl Actor {
     fn own_budget(&self) -> Duration {
         let children = self.children.iter().map(|(_, child)| child.budget);
         let slowest = children.max().unwrap_or_default();
-        self.config.teardown_budget.max(slowest) + self.config.reap_slack
+        self.config.teardown_budget.max(slowest).saturating_add(self.config.reap_slack)
     }
 
     /// A parent gave us this much: we end before it kills us, our children before that.

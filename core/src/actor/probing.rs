@@ -106,6 +106,11 @@ impl Actor {
         Ok(conn)
     }
 
+    /// Why a connection could not be made says nothing of who is there.
+    pub(super) fn probe_undecided(&mut self, conn: ConnId) {
+        self.probe_reached(conn);
+    }
+
     /// The transport of a connection stands.
     pub(super) fn probe_reached(&mut self, conn: ConnId) {
         if let Some(probe) = self.probes.get_mut(&conn) {
@@ -157,13 +162,13 @@ impl Actor {
         match found {
             Found::Absent => {
                 registry.drop_dead(uid, addr);
-                return self.serve_waiters();
+                self.serve_waiters();
             }
             // A process has the address, which may be busy: nothing is proven.
             Found::Silent => {}
             Found::Registrar | Found::Other => registry.prove(uid, now),
         }
-        // It has not, but somebody local may wait for this answer.
+        // Whether it has or not: somebody local may wait for this answer.
         self.out.event(Event::RegistryChanged);
     }
 
@@ -230,9 +235,11 @@ impl Actor {
                 (Request::ReportDead { addr }, Some(uid)) => {
                     let held = self.registry.as_ref().and_then(|r| r.base_holder(&addr));
                     let dropped = (held != Some(&uid)).then_some(uid);
-                    self.answer_report(conn, cid, dropped);
+                    self.answer_late(conn, |us| us.answer_report(conn, cid, dropped));
                 }
-                (request, _) => self.serve_registry(conn, cid, request),
+                (request, _) => {
+                    self.answer_late(conn, |us| us.serve_registry(conn, cid, request));
+                }
             }
         }
     }

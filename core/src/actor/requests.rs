@@ -123,8 +123,7 @@ impl Actor {
 
     fn answer(&mut self, conn: ConnId, cid: Cid, pld: Bytes) {
         if self.check_len(&Payload::Owned(pld.clone())).is_err() {
-            let text = "so many actors don't fit into a frame: ask for them by name";
-            return self.refuse(conn, cid, "RuntimeError", text);
+            return self.refuse(conn, cid, "RuntimeError", TOO_MANY);
         }
         let ack = Msg::StartAck { cid: cid.clone(), functype: FuncType::Call };
         self.push(conn, &ack);
@@ -222,17 +221,36 @@ impl Actor {
         let Some(served) = self.registry.as_mut().and_then(Registry::take_changes) else {
             return;
         };
-        for Waiter { conn, cid, name, until } in served {
-            let pld = match until {
-                Until::Any => {
-                    let addrs = self.find_all(name.as_str());
-                    encoded(|out| codec::encode_addrs(&addrs, out))
-                }
-                Until::Changed(_) => self.encode_records(name.as_str()),
-            };
-            self.push(conn, &Msg::Return { cid, pld });
+        for waiter in served {
+            self.answer_late(waiter.conn, |us| us.serve_waiter(waiter));
         }
         self.out.event(Event::RegistryChanged);
+    }
+
+    /// Its request was acknowledged when it came.
+    fn serve_waiter(&mut self, waiter: Waiter) {
+        let Waiter { conn, cid, name, until } = waiter;
+        let pld = match until {
+            Until::Any => {
+                let addrs = self.find_all(name.as_str());
+                encoded(|out| codec::encode_addrs(&addrs, out))
+            }
+            Until::Changed(_) => self.encode_records(name.as_str()),
+        };
+        match self.check_len(&Payload::Owned(pld.clone())) {
+            Ok(()) => self.push(conn, &Msg::Return { cid, pld }),
+            Err(_) => self.refuse(conn, cid, "RuntimeError", TOO_MANY),
+        }
+    }
+
+    /// Answers what was asked before: what that queues counts as if it were asked now.
+    pub(super) fn answer_late(&mut self, conn: ConnId, answer: impl FnOnce(&mut Actor)) {
+        let before = self.outbox_len(conn);
+        answer(self);
+        let Some(channel) = self.channels.get_mut(conn) else { return };
+        if let Err(violation) = channel.count_answers(before, &self.config) {
+            self.violate(conn, violation);
+        }
     }
 
     fn answer_registry(&mut self, conn: ConnId, cid: Cid, result: Result<(), Refusal>) {
@@ -297,6 +315,9 @@ impl Actor {
         self.registry.iter().flat_map(|r| r.entries())
     }
 }
+
+/// What does not fit into a frame.
+const TOO_MANY: &str = "so many actors don't fit into a frame: ask for them by name";
 
 pub(super) const NIL: Bytes = Bytes::from_static(&[0xc0]);
 
