@@ -25,6 +25,8 @@ mod orders;
 mod parents;
 #[path = "behaviours/program.rs"]
 mod program;
+#[path = "python_peer/programs.rs"]
+mod programs;
 #[path = "python_peer/python.rs"]
 mod python;
 #[path = "python_peer/raw.rs"]
@@ -40,6 +42,7 @@ fn main() -> std::process::ExitCode {
         Some(python) => {
             tests.extend(children::tests(&python));
             tests.extend(parents::tests(&python, "python"));
+            tests.extend(programs::tests(&python));
             tests.push(raw::tests_with(&python, "python"));
         }
         None => {

@@ -10,7 +10,12 @@ use tractor::{Context, Portal, Raise as _, Result, SendHalf, open_nursery, wait_
 use crate::any::Any;
 
 /// Longer than any test may take.
-const FOREVER: Duration = Duration::from_secs(3600);
+pub(crate) const FOREVER: Duration = Duration::from_secs(3600);
+
+/// These, for a root that offers them.
+pub(crate) fn module() -> tractor::Module {
+    tractor::Module::of::<add>()
+}
 
 /// Set, a nap is one of the whole thread: no task of the actor runs any more.
 pub(crate) const STUCK: &str = "PYTHON_PEER_STUCK";

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tractor::{Address, Result, RootConfig, open_root_actor};
 
-use crate::{parents, python};
+use crate::{functions, parents, programs, python};
 
 /// The name of the executor that it runs on.
 pub(crate) const EXECUTOR: &str = "PYTHON_PEER_EXECUTOR";
@@ -14,6 +14,8 @@ pub(crate) const EXECUTOR: &str = "PYTHON_PEER_EXECUTOR";
 /// What it is to do as a root: a word; and over which kind of address.
 const ORDER: &str = "PYTHON_PEER_ORDER";
 const LINK: &str = "PYTHON_PEER_LINK";
+/// Where the registry is that it shares with others.
+pub(crate) const REGISTRY: &str = "PYTHON_PEER_REGISTRY";
 
 /// There was an order.
 static OBEYED: AtomicBool = AtomicBool::new(false);
@@ -56,7 +58,16 @@ async fn obey() -> Result<()> {
         let any = Address::Tcp { host: Ipv4Addr::LOCALHOST.into(), port: 0 };
         config = config.registry_addrs([any]);
     }
-    open_root_actor(config, async move |_| parents::obey(&order).await).await
+    if let Ok(addr) = std::env::var(REGISTRY) {
+        let addr: Address = addr.parse().expect("an address");
+        config = config.registry_addrs([addr]).enable(functions::module());
+    }
+    open_root_actor(config, async move |_| match order.as_str() {
+        "join" => programs::join().await,
+        "serve" => programs::serve().await,
+        order => parents::obey(order).await,
+    })
+    .await
 }
 
 mod smol {

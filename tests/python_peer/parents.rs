@@ -48,10 +48,7 @@ fn args<const N: usize>(args: [(&'static str, Any); N]) -> BTreeMap<&'static str
 /// Everything that can be asked of an actor.
 async fn use_all(an: &ActorNursery) -> Result<()> {
     let py = start(an, "it's py").await?;
-    calls(&py).await?;
-    streams(&py).await?;
-    contexts(&py).await?;
-    cancels(&py).await?;
+    use_portal(&py).await?;
     // It has registered by itself, and can be found.
     let found = async |found: Option<Portal>| {
         let found = found.expect("it is registered");
@@ -64,6 +61,14 @@ async fn use_all(an: &ActorNursery) -> Result<()> {
     assert_eq!(get_registry().await?.len(), 1);
     eprintln!("used");
     Ok(())
+}
+
+/// Everything that can be asked of one that runs Python.
+pub(crate) async fn use_portal(py: &Portal) -> Result<()> {
+    calls(py).await?;
+    streams(py).await?;
+    contexts(py).await?;
+    cancels(py).await
 }
 
 async fn calls(py: &Portal) -> Result<()> {
