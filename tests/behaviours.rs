@@ -54,6 +54,8 @@ mod local;
 mod marks;
 #[path = "behaviours/misuse.rs"]
 mod misuse;
+#[path = "behaviours/msg.rs"]
+mod msg;
 #[path = "behaviours/oob.rs"]
 mod oob;
 #[path = "behaviours/parallel.rs"]
