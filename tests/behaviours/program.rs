@@ -112,6 +112,15 @@ pub(crate) fn run(command: Command) -> Ended {
     start(command).ended()
 }
 
+/// A test that fails leaves no program behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+        }
+    }
+}
+
 impl Running {
     /// Signals this one process, not its children.
     pub(crate) fn signal(&self, signal: Signal) {
