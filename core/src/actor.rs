@@ -253,7 +253,7 @@ impl Actor {
             Input::Received { conn, len } => self.on_received(conn, len),
             Input::Disconnected { conn, why } => self.on_disconnected(conn, why),
             Input::Unreachable { conn, why } => {
-                self.probe_undecided(conn);
+                self.probe_reached(conn);
                 self.on_disconnected(conn, Some(why));
             }
             Input::Spawned { child, pid } => self.on_spawned(child, pid),

@@ -106,12 +106,7 @@ impl Actor {
         Ok(conn)
     }
 
-    /// Why a connection could not be made says nothing of who is there.
-    pub(super) fn probe_undecided(&mut self, conn: ConnId) {
-        self.probe_reached(conn);
-    }
-
-    /// The transport of a connection stands.
+    /// The transport of a connection stands, or at least it is not known that nobody is there.
     pub(super) fn probe_reached(&mut self, conn: ConnId) {
         if let Some(probe) = self.probes.get_mut(&conn) {
             probe.reach = Reach::Reached;
