@@ -71,6 +71,7 @@ use crate::{init, panics, scope};
 mod config;
 mod faults;
 mod net;
+mod program;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -78,6 +79,7 @@ mod world;
 
 pub use config::Config;
 pub use faults::Faults;
+pub use program::{Program, start_program};
 pub use search::{Failure, search};
 use world::{ROOT, World};
 
@@ -158,7 +160,7 @@ fn simulate<F: Future>(config: Config, program: impl FnOnce() -> F) -> (F::Outpu
     let main = async {
         let body = async { program().await };
         let output = WithRoot::new(RootConfig::named("root"), scopes.run_all(body)).await;
-        settle(&world).await;
+        settle(&world, ROOT).await;
         output
     };
     let output = catch_unwind(AssertUnwindSafe(|| init::block_on(executor.as_ref(), main)));
@@ -184,9 +186,9 @@ pub(crate) fn run_main<F: Future>(config: Config, body: impl FnOnce() -> F) -> F
     simulate(config, body).0
 }
 
-/// Waits for the roots that the program dropped: they end in the background.
-async fn settle(world: &Arc<World>) {
-    for root in world.roots() {
+/// Waits for the roots that a program has dropped: they end in the background.
+async fn settle(world: &World, pid: u32) {
+    for root in world.roots().into_iter().filter(|root| root.host.pid() == pid) {
         over(&root).await;
     }
 }
@@ -248,7 +250,7 @@ pub fn random(bound: u64) -> u64 {
 
 /// Kills the actor of this name, as SIGKILL does: not one line of it runs any more, no cleanup and
 /// no destructor, and its own children die with it. Of several the youngest. False when there is
-/// none, or it is the root. One that kills itself goes on to its next suspension.
+/// none, or it is the main program's root. One that kills itself goes on to its next suspension.
 ///
 /// # Panics
 /// Outside of a simulation.
@@ -293,7 +295,8 @@ pub fn cut(one: &str, other: &str) -> usize {
     between(one, other, |world, one, other| world.net.cut(one, other))
 }
 
-/// For so long, nothing arrives on any link between two actors. How many there are.
+/// For so long, nothing arrives on any link between two actors, and no new one comes about. How
+/// many there are.
 ///
 /// # Panics
 /// Outside of a simulation.

@@ -17,6 +17,8 @@ mod hunt;
 mod logs;
 #[path = "sim/programs.rs"]
 mod programs;
+#[path = "sim/registrars.rs"]
+mod registrars;
 
 const MS: Duration = Duration::from_millis(1);
 

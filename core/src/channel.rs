@@ -79,6 +79,8 @@ pub(crate) enum Asked {
     Task(DialogId),
     /// To cancel the peer as a whole.
     Actor,
+    /// Nothing: its answer tells the sender of this dialog that it may go on.
+    Pace(DialogId),
 }
 
 #[derive(Debug)]
@@ -99,7 +101,7 @@ pub(crate) struct Channel {
     pub(crate) outbox: Outbox,
     /// The live dialogs, by the name they have here.
     pub(crate) dialogs: BTreeMap<Cid, DialogId>,
-    /// Our cancel requests that wait for their acknowledgement.
+    /// Our requests that wait for an acknowledgement.
     pub(crate) asked: BTreeMap<Cid, Asked>,
     /// Dialogs whose sends wait for room in the data lane.
     pub(crate) waiting: Vec<DialogId>,

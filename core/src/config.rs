@@ -72,6 +72,10 @@ pub struct Config {
     pub window_bytes: u64,
     /// Items that may wait for a receiver that hasn't opened its stream, and the base's only limit.
     pub base_items: u32,
+    /// Items for a base peer, which can't say how far its reader is, between two questions that it
+    /// answers once it has handed them over: so many wait for it at most, and are sent on its next
+    /// answer, for which no time is set. 0: it is not asked. (`docs/protocol.md` §6.7)
+    pub base_pace: u32,
     /// How long a sender waits for a receiver that never opens its stream. After it: overrun.
     pub peer_open_timeout: Duration,
     /// How long a child may take from spawn to ready. After it: it is killed and reported.
@@ -132,6 +136,7 @@ impl Config {
             window_items: 1024,
             window_bytes: 1 << 20,
             base_items: 64,
+            base_pace: 8,
             peer_open_timeout: Duration::from_secs(10),
             boot_timeout: Duration::from_secs(10),
             cancel_ack_timeout: Duration::from_millis(500),

@@ -84,6 +84,7 @@ impl Dialog {
         side: Side,
         func: FuncType,
         features: Features,
+        config: &Config,
     ) -> Dialog {
         Dialog {
             conn,
@@ -91,7 +92,7 @@ impl Dialog {
             side,
             func,
             phase: Phase::AwaitAck,
-            tx: Tx::new(features),
+            tx: Tx::new(features, config),
             rx: Rx::new(features),
             cancel: Cancel::Idle,
             cancel_cid: None,

@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //! R1  A record that came over a lease connection goes when that connection goes.  (protocol §6.6)
-//! R2  Only its owner changes a record. A report that nobody answers there drops a base peer's,
-//!     once that was found to be so, and never a leased one.                          (§6.6)
+//! R2  Only its owner changes a record, with two exceptions. A report that nobody answers there
+//!     drops a base peer's, once that was found to be so, and never a leased one. And whoever is
+//!     found at an address takes it from who had it.                                  (§6.6)
 //! R3  Every waiter is answered once, or its connection is gone.                      (§6.6)
 //! R4  An address is in one record at most.
 //! R5  What is asked for is found without going through all records.
@@ -122,9 +123,7 @@ impl Registry {
         if matches!(&addr, Address::Uds { dir, file } if dir.len() + file.len() > PATH_LEN_MAX) {
             return Err(Refusal::TooLong);
         }
-        let holder = self.by_addr.get(&addr).filter(|holder| *holder != uid).cloned();
-        let held = |uid: &Uid| self.records.get(uid).is_some_and(|r| r.owner != Owner::Uid);
-        if holder.as_ref().is_some_and(held) {
+        if self.by_addr.get(&addr).is_some_and(|holder| holder != uid) {
             return Err(Refusal::NotOwner);
         }
         let full = self.records.len() >= max;
@@ -138,10 +137,6 @@ impl Registry {
             Some(_) => {}
             None if full => return Err(Refusal::Full),
             None => self.insert(uid.detached(), owner),
-        }
-        if let Some(holder) = holder {
-            // Somebody else listens there now, so the base peer that had it has ended.
-            self.drop_addr(&holder, &addr);
         }
         self.add_addr(uid, addr, now);
         Ok(())
@@ -301,10 +296,19 @@ impl Registry {
         (self.records.get(uid)?.owner == Owner::Uid).then_some(uid)
     }
 
-    /// The actor has answered.
-    pub(crate) fn prove(&mut self, uid: &Uid, now: Instant) {
+    /// Another actor that has this address, and may have left it.
+    pub(crate) fn rival(&self, uid: &Uid, addr: &Address) -> Option<&Uid> {
+        let holder = self.by_addr.get(addr).filter(|holder| *holder != uid)?;
+        (self.records.get(holder)?.owner != Owner::Us).then_some(holder)
+    }
+
+    /// The actor has answered at the address: nobody else is there.
+    pub(crate) fn prove(&mut self, uid: &Uid, addr: &Address, now: Instant) {
         if let Some(record) = self.records.get_mut(uid) {
             record.proven = now;
+        }
+        if let Some(rival) = self.rival(uid, addr).cloned() {
+            self.drop_addr(&rival, addr);
         }
     }
 

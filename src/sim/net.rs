@@ -34,6 +34,8 @@ pub(super) struct Net {
 #[derive(Default)]
 struct State {
     bound: BTreeMap<Address, (u32, Arc<Queue>)>,
+    /// Pairs of processes, the older first, and until when no connection between them comes about.
+    stalled: BTreeMap<[u32; 2], Duration>,
     links: Vec<Weak<Link>>,
 }
 
@@ -90,7 +92,14 @@ impl Net {
 
     /// Keeps everything between two processes from arriving for so long. How many links there were.
     pub(super) fn stall(&self, one: u32, other: u32, time: Duration) -> usize {
-        let until = self.sim.now().saturating_add(time);
+        let now = self.sim.now();
+        let until = now.saturating_add(time);
+        {
+            let stalled = &mut lock(&self.state).stalled;
+            stalled.retain(|_, until| *until > now);
+            let pair = stalled.entry([one.min(other), one.max(other)]).or_default();
+            *pair = (*pair).max(until);
+        }
         let stall = |link: Arc<Link>| link.pipes.iter().for_each(|pipe| pipe.stall(until));
         self.between(one, other).map(stall).count()
     }
@@ -119,6 +128,14 @@ impl Net {
         let queue = Arc::new(Queue::default());
         state.bound.insert(addr.clone(), (pid, queue.clone()));
         Ok(Bound { net: self.clone(), addr, queue })
+    }
+
+    /// When a connection from this process to that address can come about, if not now.
+    fn stalled_until(&self, pid: u32, addr: &Address) -> Option<Duration> {
+        let state = lock(&self.state);
+        let owner = state.bound.get(addr)?.0;
+        let until = *state.stalled.get(&[pid.min(owner), pid.max(owner)])?;
+        (until > self.sim.now()).then_some(until)
     }
 
     fn connect(self: &Arc<Self>, pid: u32, addr: &Address) -> io::Result<Box<dyn Stream>> {
@@ -389,6 +406,10 @@ impl Transport for Wire {
         timer.set(Some(executor.now().saturating_add(net.delay())));
         Box::pin(async move {
             poll_fn(|cx| timer.poll_expired(cx)).await;
+            while let Some(until) = net.stalled_until(pid, &addr) {
+                timer.set(Some(until));
+                poll_fn(|cx| timer.poll_expired(cx)).await;
+            }
             net.connect(pid, &addr)
         })
     }

@@ -10,6 +10,12 @@ use crate::scope::{self, sleep};
 
 /// Children that end, are killed, are stopped and are dropped.
 async fn program() -> Result<()> {
+    let beside = start_program("beside", || {
+        open_nursery(async |an| {
+            an.start_actor("its own").await?;
+            sleep(Duration::from_secs(60)).await
+        })
+    });
     let _ = open_nursery(async |an| {
         for name in ["ends", "killed", "stopped"] {
             an.start_actor(name).isolated().await?;
@@ -24,6 +30,8 @@ async fn program() -> Result<()> {
         sleep(Duration::from_secs(60)).await
     });
     let _ = scope::move_on_after(Duration::from_millis(20), dropped).await;
+    assert_eq!(beside.is_running(), kill("beside"));
+    assert!(!beside.is_running());
     Ok(())
 }
 

@@ -31,6 +31,9 @@ pub(super) const KERNEL: Group = Group(0);
 /// The process that the program itself is.
 pub(super) const ROOT: u32 = 1;
 
+/// The parent of a program that was started beside it: none.
+pub(super) const PROGRAM: u32 = 0;
+
 /// A simulation under way.
 pub(crate) struct World {
     pub(super) sim: Sim,
@@ -97,21 +100,21 @@ impl World {
         }
     }
 
-    /// The processes that live, youngest first: the root is none of them.
+    /// The processes that live, youngest first: the main program is none of them.
     pub(super) fn children(&self) -> Vec<(u32, String)> {
         let state = self.lock();
         state.processes.iter().rev().map(|(pid, entry)| (*pid, entry.name.clone())).collect()
     }
 
-    /// The youngest living process of this name; of the root's, the root.
+    /// The youngest living process of this name, or the one that has a root of this name.
     pub(super) fn find(&self, name: &str) -> Option<u32> {
         let found = self.children().into_iter().find(|(_, known)| known == name);
-        let root = || {
-            let state = self.lock();
-            let mut actors = state.actors.iter().filter_map(Weak::upgrade);
-            actors.any(|a| a.settings.is_root && a.uid.name == *name).then_some(ROOT)
+        let with_root = || {
+            let roots = self.roots();
+            let found = roots.iter().rev().find(|a| a.uid.name == *name && !a.host.is_gone());
+            found.map(|actor| actor.host.pid())
         };
-        found.map(|(pid, _)| pid).or_else(root)
+        found.map(|(pid, _)| pid).or_else(with_root)
     }
 
     pub(super) fn name(&self, pid: u32) -> String {
@@ -165,7 +168,7 @@ impl World {
     }
 
     /// A process ends, and with it those that it has started.
-    fn end(&self, pid: u32, status: ExitStatus) {
+    pub(super) fn end(&self, pid: u32, status: ExitStatus) {
         let Some(entry) = self.lock().processes.remove(&pid) else { return };
         self.event(format_args!("{} (pid {pid}): {status}", entry.name));
         self.sim.end(Group(pid));
@@ -179,18 +182,26 @@ impl World {
         entry.exit.set(status);
     }
 
+    /// A new process, and what tells of its end.
+    pub(super) fn enter(&self, name: String, parent: u32) -> (u32, Arc<Exit>) {
+        let exit = Arc::new(Exit::default());
+        let mut state = self.lock();
+        let pid = state.next_pid;
+        state.next_pid += 1;
+        let entry = Entry { name, parent, paused: false, pending: None, exit: exit.clone() };
+        state.processes.insert(pid, entry);
+        (pid, exit)
+    }
+
+    /// How long it takes until a new process begins.
+    pub(super) fn spawn_time(&self) -> Duration {
+        let (least, most) = self.config.spawn_time.clone().into_inner();
+        self.sim.random_time(least, most)
+    }
+
     /// The child's process and what its parent gets of it.
     fn start(self: &Arc<Self>, parent: u32, spec: ChildSpec) -> Spawned {
-        let exit = Arc::new(Exit::default());
-        let pid = {
-            let mut state = self.lock();
-            let (pid, name) = (state.next_pid, child::own_name(&spec.argv0));
-            state.next_pid += 1;
-            let exit = exit.clone();
-            let entry = Entry { name, parent, paused: false, pending: None, exit };
-            state.processes.insert(pid, entry);
-            pid
-        };
+        let (pid, exit) = self.enter(child::own_name(&spec.argv0), parent);
         self.event(format_args!("{} (pid {pid}): spawned by pid {parent}", self.name(pid)));
         let [ours, theirs] = self.net.link([parent, pid]);
         let world = self.clone();
@@ -202,7 +213,7 @@ impl World {
         Spawned { pid, link: Link::Stream(ours), process }
     }
 
-    fn is_alive(&self, pid: u32) -> bool {
+    pub(super) fn is_alive(&self, pid: u32) -> bool {
         pid == ROOT || self.lock().processes.contains_key(&pid)
     }
 
@@ -321,8 +332,7 @@ impl Host for SimHost {
             let text = format!("a simulation has no other programs: {}", exe.display());
             return done(Err(io::Error::new(io::ErrorKind::Unsupported, text)));
         }
-        let (least, most) = world.config.spawn_time.clone().into_inner();
-        let time = world.sim.random_time(least, most);
+        let time = world.spawn_time();
         let starting = async move {
             world.sleep(time).await;
             if !world.is_alive(parent) {
@@ -349,12 +359,12 @@ impl Host for SimHost {
     }
 }
 
-/// A child, as its parent sees it.
+/// A process, as whoever has started it sees it. Dropped, it is killed.
 #[derive(Debug)]
-struct SimProcess {
-    world: Arc<World>,
-    pid: u32,
-    exit: Arc<Exit>,
+pub(super) struct SimProcess {
+    pub(super) world: Arc<World>,
+    pub(super) pid: u32,
+    pub(super) exit: Arc<Exit>,
 }
 
 impl Process for SimProcess {
@@ -393,7 +403,7 @@ impl Drop for SimProcess {
 
 /// How a process ended, once it has, and who waits for that.
 #[derive(Debug, Default)]
-struct Exit {
+pub(super) struct Exit {
     state: Mutex<(Option<ExitStatus>, Option<Waker>)>,
 }
 
@@ -405,6 +415,16 @@ impl Exit {
         drop(state);
         waker.into_iter().for_each(Waker::wake);
     }
+
+    /// How it ended, once it has. One waits.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<ExitStatus> {
+        let mut state = lock(&self.state);
+        if let Some(status) = state.0 {
+            return Poll::Ready(status);
+        }
+        state.1 = Some(cx.waker().clone());
+        Poll::Pending
+    }
 }
 
 /// What is readable once a process has exited.
@@ -413,12 +433,7 @@ struct Watch(Arc<Exit>);
 
 impl Readiness for Watch {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = lock(&self.0.state);
-        if state.0.is_some() {
-            return Poll::Ready(Ok(()));
-        }
-        state.1 = Some(cx.waker().clone());
-        Poll::Pending
+        self.0.poll(cx).map(|_| Ok(()))
     }
 
     fn poll_writable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -427,6 +442,6 @@ impl Readiness for Watch {
 }
 
 /// No code that can panic runs under these locks.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

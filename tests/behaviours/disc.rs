@@ -188,6 +188,7 @@ async fn disc_05_subactors_unregister_from_a_remote_registrar() -> Result<()> {
 // A base peer, which registers over a connection that it closes at once.
 
 async fn register_base(registrar: &Path, uid: &Uid, addr: &Address) -> Result<()> {
+    let known = uid.clone();
     let (registrar, uid, addr) = (registrar.to_owned(), uid.clone(), addr.clone());
     unblock(move || {
         let mut socket = UnixStream::connect(registrar).unwrap();
@@ -197,7 +198,16 @@ async fn register_base(registrar: &Path, uid: &Uid, addr: &Address) -> Result<()
         send(&mut socket, &Msg::Request { cid, uid, request }).unwrap();
         while !matches!(recv(&mut socket).unwrap(), Msg::Return { .. }) {}
     })
-    .await
+    .await?;
+    // Who is connected is found without the registry: that must be over.
+    let here = current_actor()?;
+    let gone = async {
+        while here.peers().contains(&known) {
+            checkpoint().await?;
+        }
+        Ok(())
+    };
+    fail_after(LIMIT, gone).await?
 }
 
 /// Answers whoever asks who is there, until a connection that says nothing tells it to end.

@@ -20,7 +20,7 @@ use super::logs::run;
 const WRONG: &str = "this must not be";
 
 /// How many seeds, for long hunts: `SEEDS=100000`.
-fn seeds(usual: u64) -> u64 {
+pub(crate) fn seeds(usual: u64) -> u64 {
     std::env::var("SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 

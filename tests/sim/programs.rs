@@ -250,3 +250,77 @@ fn errors_of_misuse_are_the_same() {
         Ok(())
     });
 }
+
+/// Programs beside the main one: what they return is there at their end, if they come to it.
+#[test]
+fn programs_of_their_own_end_in_four_ways() {
+    always((Some(Ok(3)), None, None, false), || async {
+        let returns = sim::start_program("returns", || async { one_call_of(1, 2).await });
+        let killed = sim::start_program("killed", || sleep(Duration::from_secs(3600)));
+        let panics = sim::start_program("panics", || async {
+            let blown: Result<()> = open_root_actor(RootConfig::default(), async |_| {
+                std::panic::resume_unwind(Box::new("on purpose"));
+            })
+            .await;
+            assert!(blown.is_err(), "a root's body that panics has failed");
+            std::panic::resume_unwind(Box::new("of the program itself"))
+        });
+        let dropped = sim::start_program("dropped", || sleep(Duration::from_secs(3600)));
+        sleep(MS * 20).await?;
+        assert!(sim::kill("killed") && !sim::kill("killed"));
+        drop(dropped);
+        let running = sim::kill("dropped");
+        let returned = returns.join().await?.map(|result| result.map_err(|e| e.to_string()));
+        let panicked: Option<()> = panics.join().await?;
+        Ok((returned, killed.join().await?.map(drop), panicked, running))
+    });
+}
+
+async fn one_call_of(a: u64, b: u64) -> Result<u64> {
+    open_nursery(async |an| {
+        let child = an.start_actor("child").enable(module!()).enable_of::<add>().await?;
+        let sum = child.run(add { a, b }).await?;
+        child.cancel_actor().await?;
+        Ok(sum)
+    })
+    .await
+}
+
+/// A program's tree dies with it, and nobody hears of it but who asks.
+#[test]
+fn killed_program_takes_its_tree_along() {
+    always(true, || async {
+        let parent = sim::start_program("parent", || {
+            open_nursery(async |an| {
+                an.start_actor("grandchild").await?;
+                sleep(Duration::from_secs(3600)).await
+            })
+        });
+        sleep(MS * 100).await?;
+        assert!(sim::pause("grandchild") && sim::kill("parent"));
+        Ok(parent.join().await?.is_none() && !sim::kill("grandchild"))
+    });
+}
+
+/// Between actors that are stalled no new connection comes about, until that is over.
+#[test]
+fn stall_keeps_new_connections_out() {
+    always(true, || async {
+        let config = || {
+            let host = std::net::Ipv4Addr::LOCALHOST.into();
+            RootConfig::default().registry_addrs([Address::Tcp { host, port: 1616 }])
+        };
+        let other = sim::start_program("other", async move || {
+            open_root_actor(config(), async |_| sleep(Duration::from_secs(60)).await).await
+        });
+        open_root_actor(config(), async |_| {
+            wait_for_actor("other", async |_| Ok(())).await?;
+            sim::stall("root", "other", Duration::from_secs(2));
+            let before = sim::now();
+            find_actor("other", async |found| Ok(found.is_some())).await?;
+            drop(other);
+            Ok(sim::now() - before >= Duration::from_secs(2))
+        })
+        .await
+    });
+}

@@ -125,9 +125,8 @@ impl Actor {
         let rng = &mut self.rng;
         let cid = channel.new_cid(|| rng.uuid());
         let features = channel.features;
-        let id = self
-            .dialogs
-            .insert_with(|_| Dialog::new(conn, cid.clone(), Side::Caller, func, features));
+        let dialog = Dialog::new(conn, cid.clone(), Side::Caller, func, features, &self.config);
+        let id = self.dialogs.insert_with(|_| dialog);
         channel.dialogs.insert(cid.clone(), id);
         Ok((id, cid))
     }
@@ -270,7 +269,7 @@ impl Actor {
         let channel = self.channels.get_mut(dialog.conn).ok_or(Misuse::NotOpen)?;
         if !dialog.tx.may_send(len) {
             dialog.tx.blocked = true;
-            if !dialog.tx.opened_by_peer && !self.timers.is_set(Timer::PeerOpen(id)) {
+            if dialog.tx.waits_for_opening() && !self.timers.is_set(Timer::PeerOpen(id)) {
                 self.timers.set(Timer::PeerOpen(id), self.now + self.config.peer_open_timeout);
             }
             return Err(SendError::Blocked);
@@ -283,10 +282,34 @@ impl Actor {
             return Err(SendError::Blocked);
         }
         dialog.tx.charge(len);
-        let conn = dialog.conn;
+        let (conn, is_to_ask) = (dialog.conn, dialog.tx.is_to_ask());
         channel.push_item(&dialog.cid, item);
         self.after_push(conn);
+        if is_to_ask {
+            self.ask_pace(id);
+        }
         Ok(())
+    }
+
+    /// Asks a peer without credit for the cancellation of nothing: it answers when it has handed
+    /// our items so far to their reader, who is then less far behind. All that there is: nothing in
+    /// the base tells what was read.
+    fn ask_pace(&mut self, id: DialogId) {
+        let Some(conn) = self.dialogs.get(id).map(|dialog| dialog.conn) else { return };
+        let Some(channel) = self.channels.get_mut(conn) else { return };
+        let rng = &mut self.rng;
+        let target = channel.new_cid(|| rng.uuid());
+        let cid = channel.new_cid(|| rng.uuid());
+        channel.asked.insert(cid.clone(), Asked::Pace(id));
+        let request = Request::CancelTask { target };
+        self.push(conn, &Msg::Request { cid, uid: self.uid.clone(), request });
+    }
+
+    pub(super) fn pace_answered(&mut self, id: DialogId) {
+        let live = self.dialogs.get_mut(id).filter(|dialog| dialog.phase != Phase::Done);
+        let Some(dialog) = live else { return };
+        dialog.tx.answered();
+        self.wake_sender(id);
     }
 
     pub(super) fn wake_sender(&mut self, id: DialogId) {
@@ -414,9 +437,9 @@ impl Actor {
         let features = self.features(conn);
         // Kept for as long as the task runs, and so without the frame it came in.
         let cid = &cid.detached();
-        let id = self.dialogs.insert_with(|_| {
-            Dialog::new(conn, cid.clone(), Side::Callee, FuncType::Call, features)
-        });
+        let (side, func) = (Side::Callee, FuncType::Call);
+        let dialog = Dialog::new(conn, cid.clone(), side, func, features, &self.config);
+        let id = self.dialogs.insert_with(|_| dialog);
         if let Some(channel) = self.channels.get_mut(conn) {
             channel.began(cid);
             channel.dialogs.insert(cid.clone(), id);

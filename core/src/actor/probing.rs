@@ -1,6 +1,6 @@
 //! Asking at an address who is there: a connection that is closed once the answer is known. A root
 //! asks before it boots; a registrar asks whether base peers live, whose records no lease holds,
-//! and puts off what it was asked about them.
+//! and who is at an address that two claim, and puts off what it was asked about them.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -12,6 +12,7 @@ use crate::error::{Misuse, Violation};
 use crate::id::{Cid, ConnId, Text, Uid};
 use crate::msg::{Aid, Request};
 use crate::output::{CloseReason, Effect, Event, Found};
+use crate::registry::Owner;
 use crate::time::Instant;
 
 /// How far a question has come.
@@ -28,7 +29,7 @@ enum Reach {
 enum Purpose {
     /// The application wants to know.
     Asked,
-    /// Whether this base peer lives, at this address.
+    /// Whether this actor lives, at this address.
     Proof(Uid, Address),
 }
 
@@ -39,14 +40,31 @@ pub(super) struct Probe {
     purpose: Purpose,
 }
 
-/// A peer's request that is put off until it is known who lives.
+/// What is put off until it is known who lives.
+#[derive(Debug)]
+enum Matter {
+    Request(Cid, Request),
+    /// The report of an address, and who had it.
+    Report(Cid, Address, Uid),
+    /// A child of ours is ready at an address.
+    Ready(Uid, Address),
+}
+
+impl Matter {
+    /// Where the answer goes.
+    fn cid(&self) -> Option<&Cid> {
+        match self {
+            Matter::Request(cid, _) | Matter::Report(cid, ..) => Some(cid),
+            Matter::Ready(..) => None,
+        }
+    }
+}
+
+/// A peer's matter that is put off.
 #[derive(Debug)]
 pub(super) struct Doubt {
     conn: ConnId,
-    cid: Cid,
-    request: Request,
-    /// Whose address was reported, in a report.
-    reported: Option<Uid>,
+    matter: Matter,
     /// The questions that are under way.
     open: BTreeSet<ConnId>,
 }
@@ -54,7 +72,10 @@ pub(super) struct Doubt {
 /// What a probe calls itself, which nobody looks up: as in the reference.
 const PROBE_NAME: Text = Text::from_static("registry-probe");
 
-/// Base peers that are asked at once whether they live.
+/// The part of all that is put off which one connection may have.
+const DOUBTS_SHARE: usize = 4;
+
+/// Actors that are asked at once whether they live.
 const PROOFS_MAX: usize = 64;
 
 /// Of those that one request is about.
@@ -161,7 +182,10 @@ impl Actor {
             }
             // A process has the address, which may be busy: nothing is proven.
             Found::Silent => {}
-            Found::Registrar | Found::Other => registry.prove(uid, now),
+            Found::Registrar | Found::Other => {
+                registry.prove(uid, addr, now);
+                self.serve_waiters();
+            }
         }
         // Whether it has or not: somebody local may wait for this answer.
         self.out.event(Event::RegistryChanged);
@@ -189,15 +213,26 @@ impl Actor {
         unproven.iter().filter_map(|(uid, addr)| self.prove_one(uid, addr)).collect()
     }
 
-    /// Puts a request off until the base peers that it is about were asked. Whether it did.
+    /// Asks at an address that another actor has whether this one is there.
+    fn prove_claim(&mut self, uid: &Uid, addr: &Address) -> Option<ConnId> {
+        self.registry.as_ref()?.rival(uid, addr)?;
+        self.prove_one(uid, addr)
+    }
+
+    /// Puts a request off until the actors that it is about were asked. Whether it did.
     pub(super) fn doubt(&mut self, conn: ConnId, cid: &Cid, request: &Request) -> bool {
-        if self.doubts.len() >= self.config.waiters_max {
+        if !self.may_doubt(conn) {
             return false;
         }
         let mut reported = None;
         let open = match request {
             Request::Find { name } | Request::Wait { name } => self.prove_named(name.as_str()),
             Request::Watch { name, seen: None } => self.prove_named(name.as_str()),
+            Request::Register { uid, addr }
+                if self.channels.get(conn).and_then(|c| c.peer_uid()) == Some(uid) =>
+            {
+                self.prove_claim(uid, addr).into_iter().collect()
+            }
             Request::ReportDead { addr } => {
                 reported = self.registry.as_ref().and_then(|r| r.base_holder(addr)).cloned();
                 let probe = reported.as_ref().and_then(|uid| self.prove_one(uid, addr));
@@ -205,12 +240,35 @@ impl Actor {
             }
             _ => return false,
         };
+        let cid = cid.detached();
+        let matter = match (request, reported) {
+            (Request::ReportDead { addr }, Some(uid)) => Matter::Report(cid, addr.clone(), uid),
+            (request, _) => Matter::Request(cid, request.detached()),
+        };
+        self.put_off(conn, matter, open)
+    }
+
+    /// A child of ours is ready at an address that another actor has in the registry.
+    pub(super) fn doubt_ready(&mut self, conn: ConnId, uid: &Uid, addr: Address) {
+        if self.may_doubt(conn) {
+            let open = self.prove_claim(uid, &addr).into_iter().collect();
+            self.put_off(conn, Matter::Ready(uid.clone(), addr), open);
+        }
+    }
+
+    fn may_doubt(&self, conn: ConnId) -> bool {
+        let max = self.config.waiters_max;
+        let of_conn = self.doubts.iter().filter(|doubt| doubt.conn == conn).count();
+        self.doubts.len() < max && of_conn < max.div_ceil(DOUBTS_SHARE)
+    }
+
+    /// Whether there is anything to wait for.
+    fn put_off(&mut self, conn: ConnId, matter: Matter, open: Vec<ConnId>) -> bool {
         if open.is_empty() {
             return false;
         }
-        let (cid, request) = (cid.detached(), request.detached());
         let open = open.into_iter().collect();
-        self.doubts.push(Doubt { conn, cid, request, reported, open });
+        self.doubts.push(Doubt { conn, matter, open });
         true
     }
 
@@ -225,16 +283,24 @@ impl Actor {
                 false => at += 1,
             }
         }
-        for Doubt { conn, cid, request, reported, .. } in settled {
-            match (request, reported) {
-                (Request::ReportDead { addr }, Some(uid)) => {
-                    let held = self.registry.as_ref().and_then(|r| r.base_holder(&addr));
-                    let dropped = (held != Some(&uid)).then_some(uid);
-                    self.answer_late(conn, |us| us.answer_report(conn, cid, dropped));
-                }
-                (request, _) => {
-                    self.answer_late(conn, |us| us.serve_registry(conn, cid, request));
-                }
+        for Doubt { conn, matter, .. } in settled {
+            self.settle(conn, matter);
+        }
+    }
+
+    fn settle(&mut self, conn: ConnId, matter: Matter) {
+        match matter {
+            Matter::Request(cid, request) => {
+                self.answer_late(conn, |us| us.serve_registry(conn, cid, request));
+            }
+            Matter::Report(cid, addr, uid) => {
+                let held = self.registry.as_ref().and_then(|r| r.base_holder(&addr));
+                let dropped = (held != Some(&uid)).then_some(uid);
+                self.answer_late(conn, |us| us.answer_report(conn, cid, dropped));
+            }
+            Matter::Ready(uid, addr) => {
+                // Refused: another actor is there, and the child can be used all the same.
+                let _ = self.register(&uid, addr, Owner::Lease(conn));
             }
         }
     }
@@ -242,11 +308,12 @@ impl Actor {
     /// Forgets the requests of a connection, or one of them. Whether there was any.
     pub(super) fn drop_doubts(&mut self, conn: ConnId, cid: Option<&Cid>) -> bool {
         let before = self.doubts.len();
-        self.doubts.retain(|d| d.conn != conn || cid.is_some_and(|cid| d.cid != *cid));
+        self.doubts
+            .retain(|d| d.conn != conn || cid.is_some_and(|cid| d.matter.cid() != Some(cid)));
         before != self.doubts.len()
     }
 
     pub(super) fn has_doubt(&self, conn: ConnId, cid: &Cid) -> bool {
-        self.doubts.iter().any(|doubt| doubt.conn == conn && doubt.cid == *cid)
+        self.doubts.iter().any(|doubt| doubt.conn == conn && doubt.matter.cid() == Some(cid))
     }
 }

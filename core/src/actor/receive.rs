@@ -154,6 +154,7 @@ impl Actor {
         match asked {
             Asked::Task(dialog) => self.task_acked(dialog),
             Asked::Actor => self.actor_acked(conn, outcome),
+            Asked::Pace(dialog) => self.pace_answered(dialog),
         }
         Ok(())
     }

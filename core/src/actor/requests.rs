@@ -287,8 +287,9 @@ impl Actor {
     pub(super) fn on_ready(&mut self, conn: ConnId, addrs: Vec<Address>) {
         let Some(uid) = self.channels.get(conn).and_then(|c| c.peer_uid()).cloned() else { return };
         for addr in addrs {
-            // An address that somebody else has is refused; the child can be used all the same.
-            let _ = self.register(&uid, addr, Owner::Lease(conn));
+            if self.register(&uid, addr.clone(), Owner::Lease(conn)).is_err() {
+                self.doubt_ready(conn, &uid, addr);
+            }
         }
         if let Some(child) = self.child_of(conn) {
             self.child_fact(child, Fact::Ready);

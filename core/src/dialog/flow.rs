@@ -35,12 +35,23 @@ pub enum Flow {
     Stopped,
 }
 
+/// What keeps a sender from being faster than its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Brake {
+    /// The receiver gives credit.
+    Credit,
+    /// It can't: after so many items its runtime is asked something, and answers behind them.
+    Question { every: u32 },
+    /// Nothing, but the lane.
+    None,
+}
+
 /// The sending direction.
 #[derive(Debug)]
 pub(crate) struct Tx {
     pub(crate) flow: Flow,
-    /// Whether the peer gives credit; without it nothing limits us but the lane.
-    credited: bool,
+    brake: Brake,
+    /// That may be sent before more credit, or the next answer.
     items: u64,
     /// Below zero after an item that was larger than the window.
     bytes: i64,
@@ -56,12 +67,17 @@ pub(crate) struct Tx {
 }
 
 impl Tx {
-    pub(crate) fn new(features: Features) -> Tx {
+    pub(crate) fn new(features: Features, config: &Config) -> Tx {
         let window = signed(EARLY_BYTES);
+        let (brake, items) = match (features.has(Features::CREDIT), config.base_pace) {
+            (true, _) => (Brake::Credit, EARLY_ITEMS),
+            (false, 0) => (Brake::None, 0),
+            (false, every) => (Brake::Question { every }, every),
+        };
         Tx {
             flow: Flow::Unopened,
-            credited: features.has(Features::CREDIT),
-            items: u64::from(EARLY_ITEMS),
+            brake,
+            items: u64::from(items),
             bytes: window,
             window,
             sent: 0,
@@ -76,20 +92,45 @@ impl Tx {
     pub(crate) fn may_send(&self, len: usize) -> bool {
         let cost = signed(item_cost(1, len));
         let idle = self.window - self.window / 4;
-        !self.credited || (self.items > 0 && (self.bytes >= cost || self.bytes >= idle))
+        match self.brake {
+            Brake::Credit => self.items > 0 && (self.bytes >= cost || self.bytes >= idle),
+            Brake::Question { .. } => self.items > 0,
+            Brake::None => true,
+        }
     }
 
     pub(crate) fn charge(&mut self, len: usize) {
         self.sent += 1;
-        if self.credited {
-            self.items -= 1;
-            self.bytes -= signed(item_cost(1, len));
+        match self.brake {
+            Brake::Credit => {
+                self.items -= 1;
+                self.bytes -= signed(item_cost(1, len));
+            }
+            Brake::Question { .. } => self.items -= 1,
+            Brake::None => {}
         }
+    }
+
+    /// Whether the last item that was charged was the last before a question.
+    pub(crate) fn is_to_ask(&self) -> bool {
+        matches!(self.brake, Brake::Question { .. }) && self.items == 0
+    }
+
+    /// The question is answered.
+    pub(crate) fn answered(&mut self) {
+        if let Brake::Question { every } = self.brake {
+            self.items = u64::from(every);
+        }
+    }
+
+    /// Whether it waits for a receiver that has not opened its end, as far as that is told.
+    pub(crate) fn waits_for_opening(&self) -> bool {
+        self.brake == Brake::Credit && !self.opened_by_peer
     }
 
     /// What is left of the credit, in items and bytes; `None` where the peer gives none.
     pub(crate) fn credit(&self) -> Option<(u64, u64)> {
-        self.credited.then(|| (self.items, u64::try_from(self.bytes).unwrap_or(0)))
+        (self.brake == Brake::Credit).then(|| (self.items, u64::try_from(self.bytes).unwrap_or(0)))
     }
 
     /// More credit came. The first is what the window grew by when its receiver opened it; all

@@ -125,7 +125,7 @@ fn base_peers_alone_are_unproven_and_only_for_a_while() {
     registry.register(&uid(3), addr(3), Owner::Lease(conn(1)), time(10), 8).unwrap();
     let unproven = |registry: &Registry, since| registry.unproven("ann", time(since)).count();
     assert_eq!((unproven(&registry, 10), unproven(&registry, 11)), (0, 1));
-    registry.prove(&uid(0), time(20));
+    registry.prove(&uid(0), &addr(0), time(20));
     assert_eq!((unproven(&registry, 20), unproven(&registry, 21)), (0, 1));
     registry.drop_dead(&uid(3), &addr(3));
     assert_eq!(registry.records("ann").count(), 2, "a lease proves its owner");

@@ -128,7 +128,7 @@ impl World {
                 self.drain(host);
                 Ok(())
             }
-            Op::Dialled { at, to } => self.dialled(at, to),
+            Op::Dialled { at, to, opts } => self.dialled(at, to, opts),
             Op::Close { at, to } => {
                 let (host, conn) = self.conn(at, to)?;
                 self.command(host, |actor, now| actor.close(now, conn).map_err(refused))
@@ -322,7 +322,8 @@ impl World {
         for (key, value) in opts {
             let number = || value.parse::<usize>().map_err(|_| format!("bad {key}"));
             match key.as_str() {
-                "base" => config.features = Features::BASE,
+                // The reference asks nobody how far it is.
+                "base" => (config.features, config.base_pace) = (Features::BASE, 0),
                 "features" => config.features = Features(number()? as u32),
                 "registrar" => config.is_registrar = true,
                 "parentonly" => config.cancel_policy = CancelPolicy::ParentOnly,
@@ -332,6 +333,7 @@ impl World {
                 "answers" => config.answers_bytes_max = number()?,
                 "backlog" => config.backlog_bytes_max = number()?,
                 "lane" => config.lane_bytes_max = number()?,
+                "pace" => config.base_pace = number()? as u32,
                 "window" => config.window_bytes = number()? as u64,
                 "conns" => config.conns_max = number()?,
                 "halfopen" => config.half_open_max = number()?,
@@ -497,8 +499,9 @@ impl World {
     }
 
     /// The oldest connection that `at` is making to `to` stands now, or fails.
-    fn dialled(&mut self, at: &str, to: &str) -> Done {
-        let (host, target, addr) = (self.host(at)?, self.host(to)?, address(to));
+    fn dialled(&mut self, at: &str, to: &str, opts: &Opts) -> Done {
+        let (host, target) = (self.host(at)?, self.host(to)?);
+        let addr = address(opts.get("addr").map_or(to, String::as_str));
         let dial = self.dials.iter().position(|(of, _, to)| *of == host && *to == addr);
         let (_, conn, _) = self.dials.remove(dial.ok_or("nothing is being dialled")?);
         self.join_ends((host, conn), target);

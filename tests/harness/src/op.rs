@@ -33,58 +33,196 @@ pub type Opts = BTreeMap<String, String>;
 #[allow(missing_docs, reason = "named like the core's methods and facts, which say it")]
 pub enum Op {
     // Actors and processes.
-    Actor { name: String, opts: Opts },
-    Child { parent: String, name: String, opts: Opts },
-    Nursery { at: String, name: String, opts: Opts },
-    Spawn { at: String, name: String, opts: Opts },
-    Forked { name: String },
-    Spawned { name: String },
-    SpawnFailed { name: String },
-    Boot { at: String },
-    Crash { name: String },
-    Exited { name: String, status: ExitStatus },
-    Join { at: String, nursery: String },
-    CancelNursery { at: String, nursery: String },
-    CancelChild { at: String, child: String },
-    KillAll { at: String },
-    Main { side: Side, child: String },
-    BodyStarted { at: String },
-    BodyEnded { at: String },
-    CancelSelf { at: String },
+    Actor {
+        name: String,
+        opts: Opts,
+    },
+    Child {
+        parent: String,
+        name: String,
+        opts: Opts,
+    },
+    Nursery {
+        at: String,
+        name: String,
+        opts: Opts,
+    },
+    Spawn {
+        at: String,
+        name: String,
+        opts: Opts,
+    },
+    Forked {
+        name: String,
+    },
+    Spawned {
+        name: String,
+    },
+    SpawnFailed {
+        name: String,
+    },
+    Boot {
+        at: String,
+    },
+    Crash {
+        name: String,
+    },
+    Exited {
+        name: String,
+        status: ExitStatus,
+    },
+    Join {
+        at: String,
+        nursery: String,
+    },
+    CancelNursery {
+        at: String,
+        nursery: String,
+    },
+    CancelChild {
+        at: String,
+        child: String,
+    },
+    KillAll {
+        at: String,
+    },
+    Main {
+        side: Side,
+        child: String,
+    },
+    BodyStarted {
+        at: String,
+    },
+    BodyEnded {
+        at: String,
+    },
+    CancelSelf {
+        at: String,
+    },
     // Connections.
-    Connect { at: String, to: String },
-    Probe { at: String, to: String },
-    Dialled { at: String, to: String },
-    Close { at: String, to: String },
-    CancelPeer { at: String, to: String },
+    Connect {
+        at: String,
+        to: String,
+    },
+    Probe {
+        at: String,
+        to: String,
+    },
+    /// `to` is who answers; where, if that is not its own address: `addr=whose`.
+    Dialled {
+        at: String,
+        to: String,
+        opts: Opts,
+    },
+    Close {
+        at: String,
+        to: String,
+    },
+    CancelPeer {
+        at: String,
+        to: String,
+    },
     // Dialogs.
-    Start { side: Side, to: String, func: FuncType, opts: Opts },
-    Request { side: Side, to: String, what: String, opts: Opts },
-    Accept { side: Side, func: FuncType },
-    Started { side: Side, opts: Opts },
-    Open { side: Side, policy: OverrunPolicy },
-    Send { side: Side, opts: Opts },
-    Read { side: Side, items: u32 },
-    CloseReceiver { side: Side },
-    Stop { side: Side },
-    Finish { side: Side, opts: Opts },
-    Fail { side: Side, kind: String, opts: Opts },
-    Cancelled { side: Side },
-    Cancel { side: Side },
-    Abandon { side: Side },
+    Start {
+        side: Side,
+        to: String,
+        func: FuncType,
+        opts: Opts,
+    },
+    Request {
+        side: Side,
+        to: String,
+        what: String,
+        opts: Opts,
+    },
+    Accept {
+        side: Side,
+        func: FuncType,
+    },
+    Started {
+        side: Side,
+        opts: Opts,
+    },
+    Open {
+        side: Side,
+        policy: OverrunPolicy,
+    },
+    Send {
+        side: Side,
+        opts: Opts,
+    },
+    Read {
+        side: Side,
+        items: u32,
+    },
+    CloseReceiver {
+        side: Side,
+    },
+    Stop {
+        side: Side,
+    },
+    Finish {
+        side: Side,
+        opts: Opts,
+    },
+    Fail {
+        side: Side,
+        kind: String,
+        opts: Opts,
+    },
+    Cancelled {
+        side: Side,
+    },
+    Cancel {
+        side: Side,
+    },
+    Abandon {
+        side: Side,
+    },
     // The wire.
-    Inject { at: String, to: String, what: String, opts: Opts },
-    Eof { at: String, to: String, why: Option<String> },
-    Stall { at: String, to: String, on: bool },
-    Flush { at: String, to: String, bytes: usize },
-    Deliver { at: String, to: String, bytes: usize },
-    Split { bytes: usize },
+    Inject {
+        at: String,
+        to: String,
+        what: String,
+        opts: Opts,
+    },
+    Eof {
+        at: String,
+        to: String,
+        why: Option<String>,
+    },
+    Stall {
+        at: String,
+        to: String,
+        on: bool,
+    },
+    Flush {
+        at: String,
+        to: String,
+        bytes: usize,
+    },
+    Deliver {
+        at: String,
+        to: String,
+        bytes: usize,
+    },
+    Split {
+        bytes: usize,
+    },
     Run,
-    Advance { by: Duration },
+    Advance {
+        by: Duration,
+    },
     // Looking.
-    Census { at: String },
-    Deadline { at: String },
-    Stats { side: Side },
+    Census {
+        at: String,
+    },
+    Deadline {
+        at: String,
+    },
+    Stats {
+        side: Side,
+    },
 }
 
 /// Words of a line: what stands alone, in order, and what has the form `key=value`.
@@ -220,7 +358,7 @@ impl Op {
         Ok(match verb {
             "connect" => Op::Connect { at, to },
             "probe" => Op::Probe { at, to },
-            "dialled" => Op::Dialled { at, to },
+            "dialled" => Op::Dialled { at, to, opts: w.opts() },
             "close" => Op::Close { at, to },
             "cancelpeer" => Op::CancelPeer { at, to },
             "inject" => Op::Inject { at, to, what: w.word()?, opts: w.opts() },
@@ -334,7 +472,10 @@ impl Op {
         match self {
             Op::Connect { at, to } => write!(f, "connect {at} {to}"),
             Op::Probe { at, to } => write!(f, "probe {at} {to}"),
-            Op::Dialled { at, to } => write!(f, "dialled {at} {to}"),
+            Op::Dialled { at, to, opts } => {
+                write!(f, "dialled {at} {to}")?;
+                write_opts(f, opts)
+            }
             Op::Close { at, to } => write!(f, "close {at} {to}"),
             Op::CancelPeer { at, to } => write!(f, "cancelpeer {at} {to}"),
             Op::Inject { at, to, what, opts } => {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use tractor_core::msg::{AckOutcome, Features, Msg, Request, codec};
 use tractor_core::{Address, Cid, Config, ConnId, Effect, Event, Input, Output, Uid};
 
-use super::registry_model::{Answer, Model, answers};
+use super::registry_model::{Answer, Model, answers, is_left};
 use super::stage::{self, Stage};
 use crate::random::Source;
 
@@ -144,26 +144,31 @@ impl Run {
             false => Cid::Num(line.cids),
         };
         let (conn, asker) = (line.conn, uid(line.slot));
-        let holder = match &request {
+        let there = match &request {
             Request::ReportDead { addr } => self.model.base_holder(addr),
+            Request::Register { uid, addr } if self.model.is_claimed(uid, addr) => {
+                // Whoever it is: not the one who claims it.
+                let other = || Uid { name: "another".into(), uuid: "another".into() };
+                Some(if is_left(addr) { uid.clone() } else { other() })
+            }
             _ => None,
         };
         self.model.ask((conn, &asker, is_base(line.slot)), &cid, &request);
         let msg = Msg::Request { cid: cid.clone(), uid: asker, request };
         assert!(self.stage.say(conn, &msg), "nothing that is asked ends the connection");
-        self.answer_probes(holder);
+        self.answer_probes(there);
         cid
     }
 
-    /// Who is at an address that the registrar asks at: whoever registered it, or nobody.
-    fn answer_probes(&mut self, holder: Option<Uid>) {
+    /// Who is at an address that the registrar asks at; or nobody is.
+    fn answer_probes(&mut self, there: Option<Uid>) {
         let dials = self.stage.outputs.iter().filter_map(|output| match output {
             Output::Effect(Effect::Connect { conn, addr }) => Some((*conn, addr.clone())),
             _ => None,
         });
         let dials: Vec<_> = dials.collect();
         for (conn, addr) in dials {
-            let uid = holder.clone().expect("it asks about a base peer that was reported");
+            let uid = there.clone().expect("it asks where one was reported, or two claim to be");
             if answers(&addr) {
                 self.stage.fact(Input::Connected { conn });
                 assert!(self.stage.say(conn, &stage::aid(&uid, 99, Features::BASE)));

@@ -57,6 +57,11 @@ pub(super) fn answers(addr: &Address) -> bool {
     matches!(addr, Address::Tcp { .. })
 }
 
+/// Whether whoever claims such an address that another has is the one who is there.
+pub(super) fn is_left(addr: &Address) -> bool {
+    matches!(addr, Address::Tcp { port, .. } if port % 2 == 0)
+}
+
 fn nil() -> Answer {
     Answer::Value(Bytes::from_static(&[0xc0]))
 }
@@ -126,9 +131,11 @@ impl Model {
         if addr.uds_path().is_some_and(|path| path.len() > PATH_LEN_MAX + 1) {
             return error("ValueError");
         }
-        let mut others = self.records.iter().filter(|r| r.uid != *uid);
-        if others.any(|r| r.addrs.contains(addr) && r.holder != Holder::Base) {
-            return error("PermissionError");
+        if let Some(rival) = self.rival(uid, addr) {
+            if rival == Holder::Registrar || !is_left(addr) {
+                return error("PermissionError");
+            }
+            self.take_from_others(uid, addr);
         }
         let full = self.records.len() >= self.records_max;
         match self.records.iter_mut().find(|r| r.uid == *uid) {
@@ -141,12 +148,22 @@ impl Model {
                 self.records.push(Record { uid: uid.clone(), addrs: vec![addr.clone()], holder });
             }
         }
-        self.take_from_others(uid, addr);
         self.serve(&uid.name);
         nil()
     }
 
-    /// Whoever had this address before has ended.
+    /// How another than this one has the address, if one does.
+    fn rival(&self, uid: &Uid, addr: &Address) -> Option<Holder> {
+        let mut others = self.records.iter().filter(|r| r.uid != *uid);
+        others.find(|r| r.addrs.contains(addr)).map(|r| r.holder)
+    }
+
+    /// Another is where it says.
+    pub(super) fn is_claimed(&self, uid: &Uid, addr: &Address) -> bool {
+        self.rival(uid, addr).is_some_and(|holder| holder != Holder::Registrar)
+    }
+
+    /// Whoever had this address before has left it.
     fn take_from_others(&mut self, uid: &Uid, addr: &Address) {
         for record in self.records.iter_mut().filter(|r| r.uid != *uid) {
             record.addrs.retain(|a| a != addr);

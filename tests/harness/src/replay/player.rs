@@ -149,6 +149,7 @@ impl<'a> Player<'a> {
         config.pid = who.pid;
         config.is_registrar = who.is_registrar;
         config.features = Features::BASE;
+        config.base_pace = 0; // The reference asks nothing.
         // A seed of its own for each, so that no two draw the same names.
         let mut seed = [self.cores.len() as u8; 32];
         for (at, byte) in seed.iter_mut().zip(who.uuid.bytes()) {

@@ -124,6 +124,7 @@ fn config(unborn: &Unborn) -> Config {
     config.token = unborn.token;
     if unborn.base {
         config.features = Features::BASE;
+        config.base_pace = 0; // As the reference, which asks nobody how far it is.
     }
     config
 }
