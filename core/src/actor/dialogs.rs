@@ -306,8 +306,7 @@ impl Actor {
     }
 
     pub(super) fn pace_answered(&mut self, id: DialogId) {
-        let live = self.dialogs.get_mut(id).filter(|dialog| dialog.phase != Phase::Done);
-        let Some(dialog) = live else { return };
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
         dialog.tx.answered();
         self.wake_sender(id);
     }
