@@ -136,7 +136,7 @@ impl Config {
             window_items: 1024,
             window_bytes: 1 << 20,
             base_items: 64,
-            base_pace: 8,
+            base_pace: 4,
             peer_open_timeout: Duration::from_secs(10),
             boot_timeout: Duration::from_secs(10),
             cancel_ack_timeout: Duration::from_millis(500),

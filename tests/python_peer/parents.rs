@@ -68,6 +68,7 @@ pub(crate) async fn use_portal(py: &Portal) -> Result<()> {
     calls(py).await?;
     streams(py).await?;
     contexts(py).await?;
+    many_items(py).await?;
     cancels(py).await
 }
 
@@ -143,6 +144,33 @@ async fn contexts(py: &Portal) -> Result<()> {
     let failed = failed.await;
     let Err(Error::Remote(error)) = failed else { panic!("{failed:?}") };
     assert_eq!(error.type_name(), "ValueError");
+    Ok(())
+}
+
+/// A reader that is busy with each item is not overrun, however fast we are.
+async fn many_items(py: &Portal) -> Result<()> {
+    const MANY: i64 = 1000;
+    let zero = args([("start", Any::Unsigned(0))]);
+    type Counter = ForeignContext<i64, i64, i64, i64>;
+    let sum = py.call_context(NS, "counter", &zero, async |ctx: Counter, _| {
+        let (mut items, mut sums) = ctx.open_stream().await?.split();
+        tractor::scope::open_nursery(async |tn| {
+            tn.start_soon(async move {
+                for _ in 0..MANY {
+                    items.send(1).await?;
+                }
+                items.stop();
+                Ok(())
+            });
+            for sum in 1..=MANY {
+                assert_eq!(sums.recv().await?, sum);
+            }
+            Ok(())
+        })
+        .await?;
+        ctx.wait_for_result().await
+    });
+    assert_eq!(sum.await?, MANY);
     Ok(())
 }
 

@@ -181,10 +181,15 @@ impl Actor {
     /// A peer introduced itself. When it is a child of ours that connects back, the connection it
     /// came by becomes its link (`docs/protocol.md` §7.2).
     pub(super) fn adopt(&mut self, conn: ConnId) -> Result<(), Violation> {
-        let Some(channel) = self.channels.get(conn).filter(|c| c.role == Role::Accepted) else {
+        let Some(channel) = self.channels.get(conn) else { return Ok(()) };
+        let child = channel.child.and_then(|id| self.children.get(id));
+        if child.is_some_and(|child| child.awaited.is_some()) {
+            // It is to come by another way, and this one stays unused.
+            return Err(Violation::WrongToken);
+        }
+        let Some(aid) = channel.peer.as_ref().filter(|_| channel.role == Role::Accepted) else {
             return Ok(());
         };
-        let Some(aid) = &channel.peer else { return Ok(()) };
         let shown = aid.ext.and_then(|ext| ext.token);
         let is_meant = |child: &Child| child.awaited.is_some() && child.uid == aid.uid;
         let found = self.children.iter().find(|(_, child)| is_meant(child));

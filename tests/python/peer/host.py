@@ -21,7 +21,7 @@ from .dialogs import Dialog, Task
 from .errors import CANCELLED, OVERRUN, Failure, RemoteError
 from .faults import Expected, NotAid, WouldCrash
 from .functions import Function
-from .messages import Address, Aid, AnyMessage, Error, SpawnSpec, Uid
+from .messages import Address, Aid, AnyMessage, Error, SpawnSpec, Start, Uid
 from .session import Session
 
 CURRENT: ContextVar[TrioHost] = ContextVar("host")
@@ -29,6 +29,10 @@ CURRENT: ContextVar[TrioHost] = ContextVar("host")
 HANDSHAKE_TIMEOUT = 10
 """How long a server waits for an ``Aid`` (§4.2; the base waits longer)."""
 _CHUNK = 65536
+_TURNS = 2
+"""Turns of the loop that a message takes: one for its length, one for the rest."""
+_REQUEST_TURNS = 20
+"""Those of a request, which is a task of its own. The base's and its readers' are half of ours."""
 
 
 def new_cid() -> str:
@@ -102,7 +106,13 @@ class Connection:
             if not data:
                 self.session.finish()
                 return
-            self.session.feed(data)
+            for body in self.session.bodies(data):
+                message = self.session.decoded(body)
+                # Readers have their turns meanwhile, as in the base.
+                for _ in range(_REQUEST_TURNS if isinstance(message, Start) else _TURNS):
+                    await trio.lowlevel.checkpoint()
+                if message is not None:
+                    self.session.receive(message)
 
 
 class TrioHost:

@@ -82,10 +82,16 @@ class Session:
         if isinstance(decode(written[4:]), (Started, Yield)):
             self.check_open("say something to its caller")
 
+    def bodies(self, data: bytes) -> list[bytes]:
+        """Bytes came: the messages that are whole now."""
+        return self._deframer.feed(data)
+
     def feed(self, data: bytes) -> None:
-        """Bytes came."""
-        for body in self._deframer.feed(data):
-            self._body(body)
+        """Bytes came, and all that is whole is taken in at once."""
+        for body in self.bodies(data):
+            message = self.decoded(body)
+            if message is not None:
+                self.receive(message)
 
     def finish(self) -> None:
         """The other side closed."""
@@ -106,21 +112,21 @@ class Session:
         for start in queued:
             self._start(start)
 
-    def _body(self, body: bytes) -> None:
+    def decoded(self, body: bytes) -> AnyMessage | None:
+        """The message that this is, unless it is to be ignored."""
         try:
-            message = decode(body)
+            return decode(body)
         except Garbage as fault:
             self._garbage += 1
             if self._garbage > GARBAGE_MAX:
                 raise WouldCrash(f"too many undecodable frames: {fault}") from fault
             self.actor.host.ignored(self, str(fault))
-            return
         except Ignored as fault:
             self.actor.host.ignored(self, str(fault))
-            return
-        self._receive(message)
+        return None
 
-    def _receive(self, message: AnyMessage) -> None:
+    def receive(self, message: AnyMessage) -> None:
+        """A message came."""
         self.actor.host.received(self, message)
         if self.peer is None:
             self._introduce(message)
