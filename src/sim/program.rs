@@ -32,7 +32,8 @@ const PANICKED: i32 = 101;
 /// }
 ///
 /// async fn daemon() -> Result<()> {
-///     open_root_actor(config(), async |_| scope::sleep(std::time::Duration::from_secs(60)).await).await
+///     let minute = std::time::Duration::from_secs(60);
+///     open_root_actor(config(), async |_| scope::sleep(minute).await).await
 /// }
 ///
 /// let run = sim::run(1, || async {
