@@ -10,8 +10,10 @@
 //! | `watch` | being told who comes and goes |
 //! | `registrars` | an actor's connections to the registrars, and its record there |
 //! | `election` | a root keeps the registry, or joins one |
+//! | `every` | asking all of them at once |
 //! | `links` | connections that are made to find somebody |
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
@@ -28,6 +30,7 @@ use crate::shared::{Inner, Shared};
 use crate::wait::wait;
 
 mod election;
+mod every;
 mod links;
 mod registrars;
 mod watch;
@@ -76,8 +79,8 @@ where
     }
 }
 
-/// As [`find_actor`], but waits until an actor of that name is registered. With several registrars,
-/// the first is waited at.
+/// As [`find_actor`], but waits until an actor of that name is registered, with any of several
+/// registrars.
 ///
 /// # Errors
 /// As [`find_actor`].
@@ -130,8 +133,11 @@ pub async fn get_registry() -> Result<Vec<(Uid, Vec<Address>)>> {
         let inner = shared.lock();
         return Ok(inner.core.registry().map(|(uid, a)| (uid.clone(), a.to_vec())).collect());
     }
-    let decode = |_, reply| codec::decode_registry(&reply).map(Some).map_err(wrong_reply);
-    Ok(registrars::ask(&shared, |_| Request::List, decode).await?.unwrap_or_default())
+    let mut all = every::each(&shared, |conn| registrars::list(&shared, conn)).await?.concat();
+    // Whoever registers with several has the same addresses there.
+    let mut seen = BTreeSet::new();
+    all.retain(|(uid, _)| seen.insert(uid.clone()));
+    Ok(all)
 }
 
 /// Runs `body` with a portal to the root of this actor's own tree, whoever keeps its registry. A
@@ -246,10 +252,10 @@ async fn wait_for_addrs(shared: &Arc<Shared>, name: &str) -> Result<Vec<Address>
             .await?
         }
         false => {
-            let decode =
-                |_, reply: bytes::Bytes| codec::decode_addrs(&reply).map(Some).map_err(wrong_reply);
-            let request = |_| Request::Wait { name: Text::from(name) };
-            registrars::ask(shared, request, decode).await?.unwrap_or_default()
+            let request = || Request::Wait { name: Text::from(name) };
+            let ask = |conn| registrars::wait_at(shared, conn, request());
+            let reply = every::first(shared, ask).await?;
+            codec::decode_addrs(&reply).map_err(wrong_reply)?
         }
     };
     Address::nearest_first(&mut addrs);

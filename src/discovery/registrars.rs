@@ -6,15 +6,15 @@
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tractor_core::error::Misuse as CoreMisuse;
-use tractor_core::msg::{Features, Request};
-use tractor_core::{Address, ConnId};
+use tractor_core::msg::{Features, Request, codec};
+use tractor_core::{Address, ConnId, Uid};
 use tractor_executors::Timer;
 
-use super::links;
+use super::{links, wrong_reply};
 use crate::current::Identity;
 use crate::error::{Error, RegistrarError, Result};
 use crate::log::{debug, warning};
@@ -84,10 +84,9 @@ pub(super) async fn connect(shared: &Arc<Shared>, addrs: &[Address]) -> Result<(
     let known = |addr: &Address| Registrar { addr: addr.clone(), conn: None, registered: false };
     shared.lock().registrars = addrs.iter().map(known).collect();
     dial(shared).await?;
-    match standing(&shared.lock()).is_empty() {
-        true => Err(unreachable(shared)),
-        false => Ok(()),
-    }
+    // Not in the condition: the lock would be held in the branches, which take it, too.
+    let none = standing(&shared.lock()).is_empty();
+    if none { Err(unreachable(shared)) } else { Ok(()) }
 }
 
 fn unreachable(shared: &Shared) -> Error {
@@ -118,7 +117,10 @@ async fn dial(shared: &Arc<Shared>) -> Result<()> {
             registrar.conn = Some(twin.unwrap_or(conn));
             registrar.registered = registered;
         }
+        // Who asks all of them asks this one, too.
+        let wakers = inner.conn_wakers.take();
         drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
         if twin.is_none() {
             link.keep();
         }
@@ -128,7 +130,7 @@ async fn dial(shared: &Arc<Shared>) -> Result<()> {
 
 /// The connections to ask over: at least one, and in a fixed order. A registrar that is gone is
 /// waited for, a while.
-async fn reach(shared: &Arc<Shared>) -> Result<Vec<ConnId>> {
+pub(super) async fn reach(shared: &Arc<Shared>) -> Result<Vec<ConnId>> {
     let give_up = shared.executor.now() + REACH_MAX;
     let mut delay = RETRY.0;
     loop {
@@ -154,6 +156,18 @@ async fn reach(shared: &Arc<Shared>) -> Result<Vec<ConnId>> {
     }
 }
 
+/// Waits until not these are the connections to ask over.
+pub(super) async fn until_others(shared: &Arc<Shared>, conns: &[ConnId]) -> Result<()> {
+    wait::wait(shared, |inner, waker| {
+        if standing(inner) != conns {
+            return Poll::Ready(());
+        }
+        inner.conn_wakers.add(waker);
+        Poll::Pending
+    })
+    .await
+}
+
 /// Asks the registrars, one after the other, until one gives an answer that `take` takes. One that
 /// goes meanwhile is waited for, or its successor.
 ///
@@ -169,12 +183,7 @@ pub(super) async fn ask<T>(
         let mut refused = None;
         for conn in reach(shared).await? {
             let features = shared.lock().core.negotiated(conn);
-            let request = request(features);
-            let reply = match request {
-                Request::Wait { .. } => wait_at(shared, conn, request).await,
-                request => ask_at(shared, conn, request).await,
-            };
-            match reply {
+            match ask_at(shared, conn, request(features)).await {
                 Ok(reply) => {
                     if let Some(taken) = take(features, reply)? {
                         return Ok(Some(taken));
@@ -224,11 +233,6 @@ impl Lost {
     }
 }
 
-/// One of the registrars: the same, as long as it is there.
-pub(super) async fn first(shared: &Arc<Shared>) -> Result<ConnId> {
-    Ok(reach(shared).await?[0])
-}
-
 /// Whether the registrar was gone that this came of.
 pub(super) fn is_gone(error: &Error) -> bool {
     match error {
@@ -254,6 +258,12 @@ pub(super) async fn ask_at(
     let answer = wait_at(shared, conn, request);
     let answer = wait::within(shared.executor.as_ref(), ANSWER_MAX, answer).await;
     answer.unwrap_or_else(|| Err(unreachable(shared)))
+}
+
+/// All that one registrar knows.
+pub(super) async fn list(shared: &Arc<Shared>, conn: ConnId) -> Result<Vec<(Uid, Vec<Address>)>> {
+    let reply = ask_at(shared, conn, Request::List).await?;
+    codec::decode_registry(&reply).map_err(wrong_reply)
 }
 
 /// Asks one registrar something that it answers when it happens.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tractor_core::msg::{Features, RegistryTag, Request, codec};
 use tractor_core::{Address, ConnId, Text, Uid};
 
-use super::{is_registrar, registrars, wrong_reply};
+use super::{every, is_registrar, registrars, wrong_reply};
 use crate::current;
 use crate::error::{Error, Result};
 use crate::scope;
@@ -46,10 +46,16 @@ pub struct Watch {
     /// What was told.
     known: BTreeMap<Uid, Vec<Address>>,
     changes: VecDeque<Change>,
-    /// What was seen last, and over which connection: tags are a registrar's own.
-    seen: Option<(ConnId, RegistryTag)>,
-    /// A base registrar was asked.
-    polled: bool,
+    /// What each registrar said last.
+    seen: BTreeMap<ConnId, Seen>,
+}
+
+/// What a registrar said.
+#[derive(Clone, Debug)]
+struct Seen {
+    /// Its own, and none from a base registrar.
+    tag: Option<RegistryTag>,
+    actors: Actors,
 }
 
 /// Watches a name: first those that are there are added, then whoever comes, and gone is who goes.
@@ -67,8 +73,7 @@ pub fn watch(name: impl Into<String>) -> Result<Watch> {
         name: Text::from(name.into()),
         known: BTreeMap::new(),
         changes: VecDeque::new(),
-        seen: None,
-        polled: false,
+        seen: BTreeMap::new(),
     })
 }
 
@@ -124,46 +129,43 @@ impl Watch {
         .await
     }
 
-    /// What the registrar says, once that may be something else.
+    /// What the registrars say together, once that may be something else.
     async fn news(&mut self) -> Result<Actors> {
-        let mut lost = registrars::Lost::default();
-        loop {
-            let conn = registrars::first(&self.shared).await?;
-            let features = self.shared.lock().core.negotiated(conn);
-            let news = match features.has(Features::WATCH) {
-                true => self.wait_at(conn).await,
-                false => self.poll_at(conn).await,
-            };
-            match news {
-                Err(error) if registrars::is_gone(&error) => {
-                    (self.seen, self.polled) = (None, false);
-                    lost.rest(&self.shared).await?;
-                }
-                news => return news,
-            }
-        }
+        let (conn, seen) = every::first(&self.shared, |conn| self.news_of(conn)).await?;
+        self.seen.insert(conn, seen);
+        let inner = self.shared.lock();
+        self.seen.retain(|conn, _| inner.core.is_known(*conn));
+        // Whoever registers with several has the same addresses there.
+        Ok(self.seen.values().flat_map(|seen| seen.actors.iter().cloned()).collect())
     }
 
-    async fn wait_at(&mut self, conn: ConnId) -> Result<Actors> {
-        let seen = self.seen.filter(|(of, _)| *of == conn).map(|(_, tag)| tag);
+    /// What one of them says, once that may be something else than before.
+    async fn news_of(&self, conn: ConnId) -> Result<(ConnId, Seen)> {
+        let features = self.shared.lock().core.negotiated(conn);
+        let seen = match features.has(Features::WATCH) {
+            true => self.wait_at(conn).await,
+            false => self.poll_at(conn).await,
+        };
+        Ok((conn, seen?))
+    }
+
+    async fn wait_at(&self, conn: ConnId) -> Result<Seen> {
+        let seen = self.seen.get(&conn).and_then(|seen| seen.tag);
         let request = Request::Watch { name: self.name.clone(), seen };
         let reply = match seen {
             Some(_) => registrars::wait_at(&self.shared, conn, request).await?,
             None => registrars::ask_at(&self.shared, conn, request).await?,
         };
         let records = codec::decode_records(&reply).map_err(wrong_reply)?;
-        self.seen = Some((conn, records.tag));
-        Ok(records.actors)
+        Ok(Seen { tag: Some(records.tag), actors: records.actors })
     }
 
-    async fn poll_at(&mut self, conn: ConnId) -> Result<Actors> {
-        if self.polled {
+    async fn poll_at(&self, conn: ConnId) -> Result<Seen> {
+        if self.seen.contains_key(&conn) {
             scope::sleep(POLL_INTERVAL).await?;
         }
-        let reply = registrars::ask_at(&self.shared, conn, Request::List).await?;
-        self.polled = true;
-        let mut actors = codec::decode_registry(&reply).map_err(wrong_reply)?;
+        let mut actors = registrars::list(&self.shared, conn).await?;
         actors.retain(|(uid, _)| uid.name == self.name);
-        Ok(actors)
+        Ok(Seen { tag: None, actors })
     }
 }

@@ -107,7 +107,8 @@ fn foreign_join<F: Future>(
     impl Wake for Task {
         fn wake(self: Arc<Self>) {
             self.0.store(true, SeqCst);
-            if let Some(waker) = self.1.lock().unwrap().clone() {
+            let waker = self.1.lock().unwrap().clone();
+            if let Some(waker) = waker {
                 waker.wake();
             }
         }

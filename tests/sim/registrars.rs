@@ -8,8 +8,8 @@ use std::time::Duration;
 use tractor::scope::{self, sleep};
 use tractor::sim::{self, Config, Faults, Program};
 use tractor::{
-    Address, Error, Result, RootConfig, current_actor, find_actor, get_registry, module,
-    open_nursery, open_root_actor, wait_for_actor,
+    Address, Change, Error, Result, RootConfig, current_actor, find_actor, get_registry, module,
+    open_nursery, open_root_actor, wait_for_actor, watch,
 };
 
 use super::MS;
@@ -19,12 +19,12 @@ use super::logs::run;
 /// Longer than any of them waits between two looks for a registrar.
 const SETTLED: Duration = Duration::from_secs(12);
 
-fn registry() -> Address {
-    Address::Tcp { host: Ipv4Addr::LOCALHOST.into(), port: 1616 }
+fn registry(port: u16) -> Address {
+    Address::Tcp { host: Ipv4Addr::LOCALHOST.into(), port }
 }
 
 fn config() -> RootConfig {
-    RootConfig::default().registry_addrs([registry()]).enable(module!())
+    RootConfig::default().registry_addrs([registry(1616)]).enable(module!())
 }
 
 #[tractor::rpc]
@@ -172,6 +172,60 @@ fn partition_heals() {
             are_found(&names(&members)).await?;
             let known = registered().await?;
             assert_eq!(known.len(), 3, "each is there once: {known:?}");
+            Ok(())
+        });
+        run.result.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+}
+
+/// Two registrars that know nothing of each other: who is with both finds the actors of either, and
+/// hears of them.
+#[test]
+fn two_registrars_are_asked_at_once() {
+    async fn member_at(port: u16) -> Result<()> {
+        let config = config().registry_addrs([registry(port)]);
+        open_root_actor(config, async |_| sleep(Duration::from_secs(100_000)).await).await
+    }
+    for seed in 0..seeds(40) {
+        let run = run(seed, || async {
+            let start =
+                |name: &'static str, port| sim::start_program(name, move || member_at(port));
+            let mut keepers = [start("left", 1), start("right", 2)];
+            sleep(MS * 100).await?;
+            let config = config().registry_addrs([registry(1), registry(2)]);
+            open_root_actor(config, async |_| {
+                let mut watch = watch("late")?;
+                for port in [2, 1] {
+                    // Who waits began before it, or not.
+                    let late = sim::start_program("late", async move || {
+                        sleep(MS * sim::random(50) as u32).await?;
+                        member_at(port).await
+                    });
+                    let said = wait_for_actor("late", async |late| late.run(who {}).await);
+                    assert_eq!(said.await?, "late");
+                    let Change::Added { uid, .. } = watch.next().await? else { panic!("it came") };
+                    let mut known = get_registry().await?;
+                    known.retain(|(other, _)| *other == uid);
+                    assert_eq!(known.len(), 1);
+                    drop(late);
+                    assert_eq!(watch.next().await?, Change::Gone { uid });
+                }
+                // One of them is replaced: what the other knows stays.
+                let stays = start("late", 1);
+                assert!(matches!(watch.next().await?, Change::Added { .. }));
+                assert!(sim::kill("right"));
+                let again = start("late", 2);
+                keepers[1] = start("right", 2);
+                assert!(matches!(watch.next().await?, Change::Added { .. }));
+                assert_eq!(
+                    get_registry().await?.iter().filter(|(u, _)| u.name == *"late").count(),
+                    2
+                );
+                drop((stays, again));
+                Ok(())
+            })
+            .await?;
+            drop(keepers);
             Ok(())
         });
         run.result.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
