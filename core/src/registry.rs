@@ -104,6 +104,8 @@ pub(crate) struct Registry {
     by_text: BTreeMap<Text, BTreeMap<u64, Uid>>,
     by_addr: BTreeMap<Address, Uid>,
     by_lease: BTreeMap<ConnId, BTreeSet<Uid>>,
+    /// Those of base peers by when they were last known to live.
+    by_proof: BTreeSet<(Instant, Uid)>,
     waiters: Vec<Waiter>,
     /// Names whose actors have changed since that was last asked.
     changed: BTreeSet<Text>,
@@ -130,7 +132,7 @@ impl Registry {
         match self.records.get_mut(uid) {
             Some(record) if record.owner != owner => return Err(Refusal::NotOwner),
             Some(record) if record.addrs.contains(&addr) => {
-                record.proven = now;
+                self.lives(uid, now);
                 return Ok(());
             }
             Some(record) if record.addrs.len() >= ADDRS_MAX => return Err(Refusal::Full),
@@ -158,8 +160,9 @@ impl Registry {
     fn add_addr(&mut self, uid: &Uid, addr: Address, now: Instant) {
         let Some(record) = self.records.get_mut(uid) else { return };
         self.count += 1;
-        (record.stamp, record.proven) = (self.count, now);
+        record.stamp = self.count;
         record.addrs.push(addr.clone());
+        self.lives(uid, now);
         self.by_addr.insert(addr, uid.detached());
         self.changed.insert(uid.name.detached());
     }
@@ -179,6 +182,7 @@ impl Registry {
 
     fn remove(&mut self, uid: &Uid) {
         let Some(record) = self.records.remove(uid) else { return };
+        self.by_proof.remove(&(record.proven, uid.clone()));
         for addr in &record.addrs {
             self.by_addr.remove(addr);
         }
@@ -302,11 +306,30 @@ impl Registry {
         (self.records.get(holder)?.owner != Owner::Us).then_some(holder)
     }
 
+    /// The actor lived just now.
+    fn lives(&mut self, uid: &Uid, now: Instant) {
+        let Some(record) = self.records.get_mut(uid) else { return };
+        let before = core::mem::replace(&mut record.proven, now);
+        if record.owner == Owner::Uid {
+            self.by_proof.remove(&(before, uid.clone()));
+            self.by_proof.insert((now, uid.detached()));
+        }
+    }
+
+    /// Whether a record more is one too many.
+    pub(crate) fn is_full_for(&self, uid: &Uid, max: usize) -> bool {
+        self.records.len() >= max && !self.records.contains_key(uid)
+    }
+
+    /// Base peers of which nothing was heard for the longest, since this time: they and an address.
+    pub(crate) fn stalest(&self, since: Instant) -> impl Iterator<Item = (&Uid, &Address)> {
+        let old = self.by_proof.iter().take_while(move |(proven, _)| *proven < since);
+        old.filter_map(|(_, uid)| Some((uid, self.records.get(uid)?.addrs.last()?)))
+    }
+
     /// The actor has answered at the address: nobody else is there.
     pub(crate) fn prove(&mut self, uid: &Uid, addr: &Address, now: Instant) {
-        if let Some(record) = self.records.get_mut(uid) {
-            record.proven = now;
-        }
+        self.lives(uid, now);
         if let Some(rival) = self.rival(uid, addr).cloned() {
             self.drop_addr(&rival, addr);
         }

@@ -204,19 +204,43 @@ impl Actor {
     }
 
     fn prove_named(&mut self, name: &str) -> Vec<ConnId> {
-        let fresh = self.config.record_fresh;
-        let since = Instant::from_epoch(self.now.since_epoch().saturating_sub(fresh));
+        let since = self.stale_since();
         let Some(registry) = &self.registry else { return Vec::new() };
         let unproven = registry.unproven(name, since).take(PROOFS_EACH_MAX);
-        let unproven: Vec<(Uid, Address)> =
-            unproven.map(|(uid, addr)| (uid.clone(), addr.clone())).collect();
-        unproven.iter().filter_map(|(uid, addr)| self.prove_one(uid, addr)).collect()
+        let unproven = unproven.map(|(uid, addr)| (uid.clone(), addr.clone())).collect();
+        self.prove_all(unproven)
     }
 
-    /// Asks at an address that another actor has whether this one is there.
-    fn prove_claim(&mut self, uid: &Uid, addr: &Address) -> Option<ConnId> {
-        self.registry.as_ref()?.rival(uid, addr)?;
-        self.prove_one(uid, addr)
+    /// Asks whether those are still there who keep the registry full.
+    fn prove_stalest(&mut self) -> Vec<ConnId> {
+        let since = self.stale_since();
+        let Some(registry) = &self.registry else { return Vec::new() };
+        let stalest = registry.stalest(since).take(PROOFS_EACH_MAX);
+        let stalest = stalest.map(|(uid, addr)| (uid.clone(), addr.clone())).collect();
+        self.prove_all(stalest)
+    }
+
+    fn prove_all(&mut self, actors: Vec<(Uid, Address)>) -> Vec<ConnId> {
+        actors.iter().filter_map(|(uid, addr)| self.prove_one(uid, addr)).collect()
+    }
+
+    /// Who was heard of since then need not be asked.
+    fn stale_since(&self) -> Instant {
+        let fresh = self.config.record_fresh;
+        Instant::from_epoch(self.now.since_epoch().saturating_sub(fresh))
+    }
+
+    /// Asks what decides whether this actor can have this address: whether it is there, where
+    /// another one has it; whether others live, where there is no room for it.
+    fn prove_claim(&mut self, uid: &Uid, addr: &Address) -> Vec<ConnId> {
+        let Some(registry) = &self.registry else { return Vec::new() };
+        if registry.rival(uid, addr).is_some() {
+            return self.prove_one(uid, addr).into_iter().collect();
+        }
+        match registry.is_full_for(uid, self.config.registry_max) {
+            true => self.prove_stalest(),
+            false => Vec::new(),
+        }
     }
 
     /// Puts a request off until the actors that it is about were asked. Whether it did.
@@ -231,7 +255,7 @@ impl Actor {
             Request::Register { uid, addr }
                 if self.channels.get(conn).and_then(|c| c.peer_uid()) == Some(uid) =>
             {
-                self.prove_claim(uid, addr).into_iter().collect()
+                self.prove_claim(uid, addr)
             }
             Request::ReportDead { addr } => {
                 reported = self.registry.as_ref().and_then(|r| r.base_holder(addr)).cloned();
@@ -251,7 +275,7 @@ impl Actor {
     /// A child of ours is ready at an address that another actor has in the registry.
     pub(super) fn doubt_ready(&mut self, conn: ConnId, uid: &Uid, addr: Address) {
         if self.may_doubt(conn) {
-            let open = self.prove_claim(uid, &addr).into_iter().collect();
+            let open = self.prove_claim(uid, &addr);
             self.put_off(conn, Matter::Ready(uid.clone(), addr), open);
         }
     }

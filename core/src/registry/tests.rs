@@ -34,13 +34,15 @@ impl Draw {
 /// One thing that happens to a registry.
 fn step(registry: &mut Registry, draw: &mut Draw) {
     let n = draw.below(9);
-    match draw.below(6) {
+    match draw.below(7) {
         0..=2 => {
             let owner = if n.is_multiple_of(2) { Owner::Uid } else { Owner::Lease(conn(n)) };
-            let _ = registry.register(&uid(n), addr(draw.below(12)), owner, time(0), 8);
+            let now = time(draw.below(100));
+            let _ = registry.register(&uid(n), addr(draw.below(12)), owner, now, 8);
         }
         3 => registry.conn_gone(conn(n)),
         4 => drop(registry.unregister(&uid(n), &uid(n), conn(n))),
+        5 => registry.prove(&uid(n), &addr(draw.below(12)), time(draw.below(100))),
         _ => {
             let addr = addr(draw.below(12));
             if let Some(uid) = registry.base_holder(&addr).cloned() {
@@ -69,6 +71,9 @@ fn check(registry: &Registry) {
     let leased = all.iter().filter(|(_, record)| matches!(record.owner, Owner::Lease(_))).count();
     assert_eq!(registry.by_lease.values().map(BTreeSet::len).sum::<usize>(), leased);
     assert!(registry.by_lease.values().all(|leased| !leased.is_empty()));
+    let of_base = all.iter().filter(|(_, record)| record.owner == Owner::Uid);
+    let by_proof = of_base.map(|(uid, record)| (record.proven, (*uid).clone()));
+    assert_eq!(registry.by_proof, by_proof.collect());
     assert!(registry.by_text.values().all(|same| !same.is_empty()));
 }
 
