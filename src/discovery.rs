@@ -10,10 +10,9 @@
 //! | `watch` | being told who comes and goes |
 //! | `registrars` | an actor's connections to the registrars, and its record there |
 //! | `election` | a root keeps the registry, or joins one |
-//! | `every` | asking all of them at once |
+//! | `every` | asking all of them |
 //! | `links` | connections that are made to find somebody |
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
@@ -120,7 +119,8 @@ pub async fn query_actor(name: &str) -> Result<Vec<Address>> {
     lookup(&shared, name).await
 }
 
-/// All actors that share the registry, and where they can be reached.
+/// All actors that share the registry, and where they can be reached. Of several registrars, what
+/// those know together that answer within 5 s each.
 ///
 /// # Errors
 /// As [`query_actor`].
@@ -133,11 +133,8 @@ pub async fn get_registry() -> Result<Vec<(Uid, Vec<Address>)>> {
         let inner = shared.lock();
         return Ok(inner.core.registry().map(|(uid, a)| (uid.clone(), a.to_vec())).collect());
     }
-    let mut all = every::each(&shared, |conn| registrars::list(&shared, conn)).await?.concat();
-    // Whoever registers with several has the same addresses there.
-    let mut seen = BTreeSet::new();
-    all.retain(|(uid, _)| seen.insert(uid.clone()));
-    Ok(all)
+    let all = every::each(&shared, |conn| registrars::list(&shared, conn)).await?;
+    Ok(every::merged(all.concat()))
 }
 
 /// Runs `body` with a portal to the root of this actor's own tree, whoever keeps its registry. A
@@ -253,9 +250,11 @@ async fn wait_for_addrs(shared: &Arc<Shared>, name: &str) -> Result<Vec<Address>
         }
         false => {
             let request = || Request::Wait { name: Text::from(name) };
-            let ask = |conn| registrars::wait_at(shared, conn, request());
-            let reply = every::first(shared, ask).await?;
-            codec::decode_addrs(&reply).map_err(wrong_reply)?
+            let ask = async |conn| {
+                let reply = registrars::wait_at(shared, conn, request()).await?;
+                codec::decode_addrs(&reply).map_err(wrong_reply)
+            };
+            every::first(shared, ask).await?
         }
     };
     Address::nearest_first(&mut addrs);

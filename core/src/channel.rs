@@ -79,8 +79,46 @@ pub(crate) enum Asked {
     Task(DialogId),
     /// To cancel the peer as a whole.
     Actor,
-    /// Nothing: its answer tells the sender of this dialog that it may go on.
-    Pace(DialogId),
+    /// Nothing: its answer tells senders that they may go on.
+    Pace,
+}
+
+/// The question to a base peer whether it has handed our items over: one at a time, and always of
+/// the same name, as the reference remembers each name that it ever heard.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// The name of the question, and that of nothing, which it is about.
+    names: Option<(Cid, Cid)>,
+    /// Whose items went before the open question.
+    asking: Vec<DialogId>,
+    /// Whose items went after it: they are asked about next.
+    next: Vec<DialogId>,
+}
+
+impl Pace {
+    /// A sender has to wait. Whether to ask now.
+    pub(crate) fn waits(&mut self, id: DialogId) -> bool {
+        let is_open = !self.asking.is_empty();
+        if is_open {
+            self.next.push(id)
+        } else {
+            self.asking.push(id)
+        }
+        !is_open
+    }
+
+    /// The question is answered: who may go on, and whether to ask again.
+    pub(crate) fn answered(&mut self) -> (Vec<DialogId>, bool) {
+        let next = core::mem::take(&mut self.next);
+        let again = !next.is_empty();
+        (core::mem::replace(&mut self.asking, next), again)
+    }
+
+    /// A dialog has ended.
+    pub(crate) fn forget(&mut self, id: DialogId) {
+        // An open question stays open, whoever it was for.
+        self.next.retain(|waiting| *waiting != id);
+    }
 }
 
 #[derive(Debug)]
@@ -109,6 +147,7 @@ pub(crate) struct Channel {
     pub(crate) said_goodbye: bool,
     /// We close it once the tasks of ours have ended there.
     pub(crate) parting: bool,
+    pub(crate) pace: Pace,
     /// The highest number the peer gave a dialog.
     peer_cid: u64,
     next_cid: u64,
@@ -136,6 +175,7 @@ impl Channel {
             waiting: Vec::new(),
             said_goodbye: false,
             parting: false,
+            pace: Pace::default(),
             peer_cid: 0,
             next_cid: u64::from(role.is_opener()),
             ended: VecDeque::new(),
@@ -263,6 +303,16 @@ impl Channel {
             }
             self.ended.push_back(cid.detached());
         }
+    }
+
+    /// The names of a question about pace: its own, and that of nothing.
+    pub(crate) fn pace_names(&mut self, mut uuid: impl FnMut() -> crate::id::Text) -> (Cid, Cid) {
+        if let Some(names) = &self.pace.names {
+            return names.clone();
+        }
+        let names = (self.new_cid(&mut uuid), self.new_cid(&mut uuid));
+        self.pace.names = Some(names.clone());
+        names
     }
 
     /// Whether there was such a dialog, as far back as is known.

@@ -72,9 +72,10 @@ pub struct Config {
     pub window_bytes: u64,
     /// Items that may wait for a receiver that hasn't opened its stream, and the base's only limit.
     pub base_items: u32,
-    /// Items for a base peer, which can't say how far its reader is, between two questions that it
-    /// answers once it has handed them over: so many wait for it at most, and are sent on its next
-    /// answer, for which no time is set. 0: it is not asked. (`docs/protocol.md` §6.7)
+    /// Items of a stream for a base peer, which can't say how far its reader is, before one must
+    /// wait for an answer of its runtime: that comes when it has handed them to the reader. A peer
+    /// that never answers blocks the sender until the dialog ends. 0: it is asked nothing.
+    /// (`docs/protocol.md` §6.7)
     pub base_pace: u32,
     /// How long a sender waits for a receiver that never opens its stream. After it: overrun.
     pub peer_open_timeout: Duration,

@@ -38,6 +38,8 @@ struct Record {
     stamp: u64,
     /// When it was last known that its actor lives, if nothing but that tells of its end.
     proven: Instant,
+    /// When it was last asked, or else heard of.
+    asked: Instant,
 }
 
 /// What somebody waits for.
@@ -104,8 +106,8 @@ pub(crate) struct Registry {
     by_text: BTreeMap<Text, BTreeMap<u64, Uid>>,
     by_addr: BTreeMap<Address, Uid>,
     by_lease: BTreeMap<ConnId, BTreeSet<Uid>>,
-    /// Those of base peers by when they were last known to live.
-    by_proof: BTreeSet<(Instant, Uid)>,
+    /// Those of base peers by when they were last asked, or else heard of.
+    by_asked: BTreeSet<(Instant, Uid)>,
     waiters: Vec<Waiter>,
     /// Names whose actors have changed since that was last asked.
     changed: BTreeSet<Text>,
@@ -154,7 +156,8 @@ impl Registry {
             self.by_lease.entry(conn).or_default().insert(uid.clone());
         }
         let (addrs, proven) = (Vec::new(), Instant::default());
-        self.records.insert(uid, Record { addrs, owner, epoch, stamp: epoch, proven });
+        let record = Record { addrs, owner, epoch, stamp: epoch, proven, asked: proven };
+        self.records.insert(uid, record);
     }
 
     fn add_addr(&mut self, uid: &Uid, addr: Address, now: Instant) {
@@ -182,7 +185,7 @@ impl Registry {
 
     fn remove(&mut self, uid: &Uid) {
         let Some(record) = self.records.remove(uid) else { return };
-        self.by_proof.remove(&(record.proven, uid.clone()));
+        self.by_asked.remove(&(record.asked, uid.clone()));
         for addr in &record.addrs {
             self.by_addr.remove(addr);
         }
@@ -308,11 +311,26 @@ impl Registry {
 
     /// The actor lived just now.
     fn lives(&mut self, uid: &Uid, now: Instant) {
+        if let Some(record) = self.records.get_mut(uid) {
+            record.proven = now;
+        }
+        self.asked(uid, now);
+    }
+
+    /// The actor was asked whether it lives.
+    pub(crate) fn asked(&mut self, uid: &Uid, now: Instant) {
         let Some(record) = self.records.get_mut(uid) else { return };
-        let before = core::mem::replace(&mut record.proven, now);
+        let before = core::mem::replace(&mut record.asked, now);
         if record.owner == Owner::Uid {
-            self.by_proof.remove(&(before, uid.clone()));
-            self.by_proof.insert((now, uid.detached()));
+            self.by_asked.remove(&(before, uid.clone()));
+            self.by_asked.insert((now, uid.detached()));
+        }
+    }
+
+    /// A child of ours is there: a base peer's record loses the address.
+    pub(crate) fn take_from_base(&mut self, uid: &Uid, addr: &Address) {
+        if let Some(rival) = self.base_holder(addr).filter(|rival| *rival != uid).cloned() {
+            self.drop_addr(&rival, addr);
         }
     }
 
@@ -321,9 +339,10 @@ impl Registry {
         self.records.len() >= max && !self.records.contains_key(uid)
     }
 
-    /// Base peers of which nothing was heard for the longest, since this time: they and an address.
+    /// Base peers that were neither asked nor heard of since this time: they and an address. First
+    /// whose turn it is.
     pub(crate) fn stalest(&self, since: Instant) -> impl Iterator<Item = (&Uid, &Address)> {
-        let old = self.by_proof.iter().take_while(move |(proven, _)| *proven < since);
+        let old = self.by_asked.iter().take_while(move |(asked, _)| *asked < since);
         old.filter_map(|(_, uid)| Some((uid, self.records.get(uid)?.addrs.last()?)))
     }
 

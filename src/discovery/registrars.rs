@@ -32,6 +32,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How long an actor that boots waits for its registrars. After it: it goes on in the background.
 const BEGIN_MAX: Duration = Duration::from_secs(2);
 
+/// How long an actor that boots waits before it asks a registrar again that has refused it.
+const AGAIN: Duration = Duration::from_millis(250);
+
 /// Between two tries to reach a registrar: the first wait, and the longest. Each is twice the last.
 /// There is no last try, as long as the actor lives: one connect every few seconds costs nothing,
 /// and an actor that nobody can find is of no use.
@@ -59,7 +62,7 @@ fn parent(inner: &Inner) -> Option<ConnId> {
 }
 
 /// The connections that stand, each once.
-fn standing(inner: &Inner) -> Vec<ConnId> {
+pub(super) fn standing(inner: &Inner) -> Vec<ConnId> {
     if let Some(conn) = parent(inner) {
         return vec![conn];
     }
@@ -300,18 +303,28 @@ pub(crate) async fn register(shared: &Arc<Shared>) -> Result<()> {
             return Ok(()); // A tree without a registry: a Python parent may have none.
         }
     }
-    let begun = async {
-        dial(shared).await?;
-        register_all(shared).await
-    };
     // One that is stuck must not cost us our own time to boot.
-    wait::within(shared.executor.as_ref(), BEGIN_MAX, begun).await.unwrap_or(Ok(()))?;
+    wait::within(shared.executor.as_ref(), BEGIN_MAX, begin(shared)).await.unwrap_or(Ok(()))?;
     if !missing(&shared.lock()).is_empty() {
         debug!("tractor::runtime", "not every registrar answers: it goes on in the background");
     }
     let identity = Identity { actor: shared.clone(), task: "registrars".into(), dialog: None };
     shared.executor.spawn(Box::pin(identity.scope(keep(shared.clone()))));
     Ok(())
+}
+
+/// Registers for the first time. A registrar that refuses is asked again once: it may not know yet
+/// of the end of who had our address.
+async fn begin(shared: &Arc<Shared>) -> Result<()> {
+    dial(shared).await?;
+    match register_all(shared).await {
+        Err(error) if !matches!(error, Error::Cancelled) => {
+            debug!("tractor::runtime", "refused, and asked again: {error}");
+            scope::sleep(AGAIN).await?;
+            register_all(shared).await
+        }
+        done => done,
+    }
 }
 
 /// Registers over each connection where that was not done yet.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tractor_core::msg::{Features, RegistryTag, Request, codec};
 use tractor_core::{Address, ConnId, Text, Uid};
 
-use super::{every, is_registrar, registrars, wrong_reply};
+use super::every::{self, Actors};
+use super::{is_registrar, registrars, wrong_reply};
 use crate::current;
 use crate::error::{Error, Result};
 use crate::scope;
@@ -36,8 +37,6 @@ pub enum Change {
     },
 }
 
-type Actors = Vec<(Uid, Vec<Address>)>;
-
 /// The actors of one name, as they come and go: made by [`watch`]. It asks only while it is read.
 #[derive(Debug)]
 pub struct Watch {
@@ -56,6 +55,8 @@ struct Seen {
     /// Its own, and none from a base registrar.
     tag: Option<RegistryTag>,
     actors: Actors,
+    /// When, on the executor's clock.
+    at: Duration,
 }
 
 /// Watches a name: first those that are there are added, then whoever comes, and gone is who goes.
@@ -131,12 +132,25 @@ impl Watch {
 
     /// What the registrars say together, once that may be something else.
     async fn news(&mut self) -> Result<Actors> {
-        let (conn, seen) = every::first(&self.shared, |conn| self.news_of(conn)).await?;
-        self.seen.insert(conn, seen);
-        let inner = self.shared.lock();
-        self.seen.retain(|conn, _| inner.core.is_known(*conn));
-        // Whoever registers with several has the same addresses there.
-        Ok(self.seen.values().flat_map(|seen| seen.actors.iter().cloned()).collect())
+        let mut lost = registrars::Lost::default();
+        while !self.forget_the_gone() {
+            let round = every::round(&self.shared, &mut lost, |conn| self.news_of(conn)).await?;
+            if let Some((conn, seen)) = round {
+                self.seen.insert(conn, seen);
+                break;
+            }
+        }
+        Ok(every::merged(self.seen.values().flat_map(|seen| seen.actors.iter().cloned())))
+    }
+
+    /// What a registrar said goes with it, as long as another one stands. Whether anything did.
+    fn forget_the_gone(&mut self) -> bool {
+        let standing = registrars::standing(&self.shared.lock());
+        let before = self.seen.len();
+        if !standing.is_empty() {
+            self.seen.retain(|conn, _| standing.contains(conn));
+        }
+        before != self.seen.len()
     }
 
     /// What one of them says, once that may be something else than before.
@@ -157,15 +171,17 @@ impl Watch {
             None => registrars::ask_at(&self.shared, conn, request).await?,
         };
         let records = codec::decode_records(&reply).map_err(wrong_reply)?;
-        Ok(Seen { tag: Some(records.tag), actors: records.actors })
+        let (actors, at) = (records.actors, self.shared.executor.now());
+        Ok(Seen { tag: Some(records.tag), actors, at })
     }
 
     async fn poll_at(&self, conn: ConnId) -> Result<Seen> {
-        if self.seen.contains_key(&conn) {
-            scope::sleep(POLL_INTERVAL).await?;
+        if let Some(seen) = self.seen.get(&conn) {
+            let due = seen.at.saturating_add(POLL_INTERVAL);
+            scope::sleep(due.saturating_sub(self.shared.executor.now())).await?;
         }
         let mut actors = registrars::list(&self.shared, conn).await?;
         actors.retain(|(uid, _)| uid.name == self.name);
-        Ok(Seen { tag: None, actors })
+        Ok(Seen { tag: None, actors, at: self.shared.executor.now() })
     }
 }

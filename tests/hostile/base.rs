@@ -84,6 +84,18 @@ impl Base {
         assert!(body == expected, "{}\nand not\n{}", show(&body), show(&expected));
     }
 
+    /// The question whether the items so far were handed over, which it answers.
+    #[track_caller]
+    fn is_asked(&mut self) {
+        const CID: &[u8] = b"\xa3cid\xd9\x24";
+        let body = self.peer.recv_body().unwrap();
+        assert!(body.windows(12).any(|part| part == b"_cancel_task"), "{}", show(&body));
+        let at = body.windows(CID.len()).position(|part| part == CID).unwrap() + CID.len();
+        let cid = String::from_utf8(body[at..at + 36].to_vec()).unwrap();
+        self.say("StartAck", &[("cid", text(&cid)), ("functype", text("asyncfunc"))]);
+        self.say("CancelAck", &[("cid", text(&cid)), ("pld", vec![TRUE])]);
+    }
+
     /// An error of this type with this text, about this dialog.
     #[track_caller]
     fn hears_error(&mut self, cid: &str, kind: &str, message: &str, canceller: Vec<u8>) {
@@ -139,6 +151,9 @@ fn stream(target: &Target) {
     for n in 0..50 {
         base.say("Yield", &[("cid", text("1")), ("pld", vec![n])]);
         base.hears("Yield", &[("cid", text("1")), ("pld", vec![2 * n])]);
+        if n % 4 == 3 {
+            base.is_asked();
+        }
     }
     base.say("Stop", &[("cid", text("1"))]);
     // A callee whose caller stopped first sends no Stop of its own.

@@ -282,33 +282,40 @@ impl Actor {
             return Err(SendError::Blocked);
         }
         dialog.tx.charge(len);
-        let (conn, is_to_ask) = (dialog.conn, dialog.tx.is_to_ask());
+        let (conn, is_to_wait) = (dialog.conn, dialog.tx.waits_for_answer());
         channel.push_item(&dialog.cid, item);
+        let is_to_ask = is_to_wait && channel.pace.waits(id);
         self.after_push(conn);
         if is_to_ask {
-            self.ask_pace(id);
+            self.ask_pace(conn);
         }
         Ok(())
     }
 
     /// Asks a peer without credit for the cancellation of nothing: it answers when it has handed
-    /// our items so far to their reader, who is then less far behind. All that there is: nothing in
-    /// the base tells what was read.
-    fn ask_pace(&mut self, id: DialogId) {
-        let Some(conn) = self.dialogs.get(id).map(|dialog| dialog.conn) else { return };
+    /// our items so far to their readers, who are then less far behind. All that there is: nothing
+    /// in the base tells what was read.
+    fn ask_pace(&mut self, conn: ConnId) {
         let Some(channel) = self.channels.get_mut(conn) else { return };
         let rng = &mut self.rng;
-        let target = channel.new_cid(|| rng.uuid());
-        let cid = channel.new_cid(|| rng.uuid());
-        channel.asked.insert(cid.clone(), Asked::Pace(id));
+        let (cid, target) = channel.pace_names(|| rng.uuid());
+        channel.asked.insert(cid.clone(), Asked::Pace);
         let request = Request::CancelTask { target };
         self.push(conn, &Msg::Request { cid, uid: self.uid.clone(), request });
     }
 
-    pub(super) fn pace_answered(&mut self, id: DialogId) {
-        let Some(dialog) = self.dialogs.get_mut(id) else { return };
-        dialog.tx.answered();
-        self.wake_sender(id);
+    pub(super) fn pace_answered(&mut self, conn: ConnId) {
+        let Some(channel) = self.channels.get_mut(conn) else { return };
+        let (senders, ask_again) = channel.pace.answered();
+        if ask_again {
+            self.ask_pace(conn);
+        }
+        for id in senders {
+            if let Some(dialog) = self.dialogs.get_mut(id) {
+                dialog.tx.answered();
+                self.wake_sender(id);
+            }
+        }
     }
 
     pub(super) fn wake_sender(&mut self, id: DialogId) {

@@ -197,6 +197,7 @@ impl Actor {
         self.timers.clear(Timer::TaskEnd(id));
         if let Some(channel) = self.channels.get_mut(conn) {
             channel.forget(&cid);
+            channel.pace.forget(id);
             if let Some(cid) = cancel_cid {
                 channel.forget(&cid);
             }

@@ -51,6 +51,10 @@ enum Matter {
 }
 
 impl Matter {
+    fn is_claim(&self) -> bool {
+        matches!(self, Matter::Request(_, Request::Register { .. }) | Matter::Ready(..))
+    }
+
     /// Where the answer goes.
     fn cid(&self) -> Option<&Cid> {
         match self {
@@ -181,7 +185,7 @@ impl Actor {
                 self.serve_waiters();
             }
             // A process has the address, which may be busy: nothing is proven.
-            Found::Silent => {}
+            Found::Silent => registry.asked(uid, now),
             Found::Registrar | Found::Other => {
                 registry.prove(uid, addr, now);
                 self.serve_waiters();
@@ -252,6 +256,7 @@ impl Actor {
         let open = match request {
             Request::Find { name } | Request::Wait { name } => self.prove_named(name.as_str()),
             Request::Watch { name, seen: None } => self.prove_named(name.as_str()),
+            Request::Register { .. } if !self.may_claim(conn) => return false,
             Request::Register { uid, addr }
                 if self.channels.get(conn).and_then(|c| c.peer_uid()) == Some(uid) =>
             {
@@ -274,7 +279,7 @@ impl Actor {
 
     /// A child of ours is ready at an address that another actor has in the registry.
     pub(super) fn doubt_ready(&mut self, conn: ConnId, uid: &Uid, addr: Address) {
-        if self.may_doubt(conn) {
+        if self.may_claim(conn) {
             let open = self.prove_claim(uid, &addr);
             self.put_off(conn, Matter::Ready(uid.clone(), addr), open);
         }
@@ -284,6 +289,13 @@ impl Actor {
         let max = self.config.waiters_max;
         let of_conn = self.doubts.iter().filter(|doubt| doubt.conn == conn).count();
         self.doubts.len() < max && of_conn < max.div_ceil(DOUBTS_SHARE)
+    }
+
+    /// As [`may_doubt`](Self::may_doubt), for claims: a peer chooses where they are asked about.
+    fn may_claim(&self, conn: ConnId) -> bool {
+        let of_conn = self.doubts.iter().filter(|doubt| doubt.conn == conn);
+        let claims = of_conn.filter(|doubt| doubt.matter.is_claim());
+        self.may_doubt(conn) && claims.count() < PROOFS_EACH_MAX
     }
 
     /// Whether there is anything to wait for.
@@ -313,6 +325,10 @@ impl Actor {
     }
 
     fn settle(&mut self, conn: ConnId, matter: Matter) {
+        // What was settled before it may have been its end: a lease would never end then.
+        if self.channels.get(conn).is_none_or(|channel| channel.is_ended()) {
+            return;
+        }
         match matter {
             Matter::Request(cid, request) => {
                 self.answer_late(conn, |us| us.serve_registry(conn, cid, request));

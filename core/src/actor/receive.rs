@@ -150,11 +150,15 @@ impl Actor {
                 None => channel.stray(cid, &self.config),
             };
         };
-        channel.forget(cid);
+        match asked {
+            // It is asked again by the same name.
+            Asked::Pace => drop(channel.asked.remove(cid)),
+            Asked::Task(_) | Asked::Actor => channel.forget(cid),
+        }
         match asked {
             Asked::Task(dialog) => self.task_acked(dialog),
             Asked::Actor => self.actor_acked(conn, outcome),
-            Asked::Pace(dialog) => self.pace_answered(dialog),
+            Asked::Pace => self.pace_answered(conn),
         }
         Ok(())
     }

@@ -287,6 +287,10 @@ impl Actor {
     pub(super) fn on_ready(&mut self, conn: ConnId, addrs: Vec<Address>) {
         let Some(uid) = self.channels.get(conn).and_then(|c| c.peer_uid()).cloned() else { return };
         for addr in addrs {
+            // We know the process: it listens there, so the base peer that had it has ended.
+            if let Some(registry) = &mut self.registry {
+                registry.take_from_base(&uid, &addr);
+            }
             if self.register(&uid, addr.clone(), Owner::Lease(conn)).is_err() {
                 self.doubt_ready(conn, &uid, addr);
             }

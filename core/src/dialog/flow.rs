@@ -111,8 +111,8 @@ impl Tx {
         }
     }
 
-    /// Whether the last item that was charged was the last before a question.
-    pub(crate) fn is_to_ask(&self) -> bool {
+    /// Whether the last item that was charged was the last before an answer.
+    pub(crate) fn waits_for_answer(&self) -> bool {
         matches!(self.brake, Brake::Question { .. }) && self.items == 0
     }
 

@@ -72,8 +72,8 @@ fn check(registry: &Registry) {
     assert_eq!(registry.by_lease.values().map(BTreeSet::len).sum::<usize>(), leased);
     assert!(registry.by_lease.values().all(|leased| !leased.is_empty()));
     let of_base = all.iter().filter(|(_, record)| record.owner == Owner::Uid);
-    let by_proof = of_base.map(|(uid, record)| (record.proven, (*uid).clone()));
-    assert_eq!(registry.by_proof, by_proof.collect());
+    let by_asked = of_base.map(|(uid, record)| (record.asked, (*uid).clone()));
+    assert_eq!(registry.by_asked, by_asked.collect());
     assert!(registry.by_text.values().all(|same| !same.is_empty()));
 }
 

@@ -20,7 +20,9 @@ const PROGRAM: &str = "
     run
     open p.a
     run
-    send p.a n=5 val=1
+    send p.a n=4 val=1
+    run
+    send p.a val=1
     send q.a n=3 val=2
     run
     send q.a val=3
