@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
-use tractor::scope::{self, finally, sleep};
+use tractor::scope::{self, checkpoint, finally, sleep};
 use tractor::{
     ActorBuilder, ActorNursery, Context, Error, Portal, Raise, Result, Stdio, module, open_nursery,
 };
@@ -44,9 +45,11 @@ fn numbers(error: &Error) -> BTreeSet<u32> {
 /// Fails when it is told to, and when it is cancelled before.
 #[tractor::context]
 async fn fail_in_any_case(ctx: Context<(), (), ()>, number: u32) -> Result<()> {
-    ctx.started(()).await?;
-    let mut stream = ctx.open_stream().await?;
-    let told = async { stream.next().await.map(drop) };
+    let told = async {
+        // From here on it is known to have begun, and so the cleanup is there.
+        ctx.started(()).await?;
+        ctx.open_stream().await?.next().await.map(drop)
+    };
     finally(told, async move { Err(Failed { number }).raise() }).await
 }
 
@@ -97,11 +100,23 @@ async fn twenty_five_failures_give_twenty_five_leaves() -> Result<()> {
 /// Its cleanup is what fails.
 #[tractor::rpc]
 async fn fail_when_cancelled(number: u32) -> Result<()> {
-    finally(sleep(FOREVER), async move { Err::<(), _>(Failed { number }).raise() }).await
+    let begun = async {
+        BEGUN.store(true, Ordering::Release);
+        sleep(FOREVER).await
+    };
+    finally(begun, async move { Err::<(), _>(Failed { number }).raise() }).await
 }
 
+/// In a child: its one task has begun.
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
 #[tractor::rpc]
-async fn answer() {}
+async fn has_begun() -> Result<()> {
+    while !BEGUN.load(Ordering::Acquire) {
+        checkpoint().await?;
+    }
+    Ok(())
+}
 
 /// The same with the one task that each child was made for, and with an error of the body.
 #[tractor::test(matrix)]
@@ -110,8 +125,7 @@ async fn failures_of_children_that_are_cancelled_are_not_lost() {
         for number in 1..MANY {
             let child = plain(&an, format!("child{number}"));
             let run = child.run(fail_when_cancelled { number }).await?;
-            // It has begun: an answer to what was asked later is here.
-            run.portal().run(answer {}).await?;
+            run.portal().run(has_begun {}).await?;
         }
         Err(Failed { number: 0 }).raise()
     })

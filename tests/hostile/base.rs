@@ -1,6 +1,8 @@
 //! A peer that speaks the base protocol alone, byte by byte: what it says is written out here, and
 //! what it hears is compared with what the reference would say.
 
+use std::collections::BTreeSet;
+
 use tractor::Result;
 
 use crate::peer::{Peer, framed};
@@ -84,9 +86,9 @@ impl Base {
         assert!(body == expected, "{}\nand not\n{}", show(&body), show(&expected));
     }
 
-    /// The question whether the items so far were handed over, which it answers.
+    /// The question whether the items so far were handed over, which it answers. Its cid.
     #[track_caller]
-    fn is_asked(&mut self) {
+    fn is_asked(&mut self) -> String {
         const CID: &[u8] = b"\xa3cid\xd9\x24";
         let body = self.peer.recv_body().unwrap();
         assert!(body.windows(12).any(|part| part == b"_cancel_task"), "{}", show(&body));
@@ -94,6 +96,7 @@ impl Base {
         let cid = String::from_utf8(body[at..at + 36].to_vec()).unwrap();
         self.say("StartAck", &[("cid", text(&cid)), ("functype", text("asyncfunc"))]);
         self.say("CancelAck", &[("cid", text(&cid)), ("pld", vec![TRUE])]);
+        cid
     }
 
     /// An error of this type with this text, about this dialog.
@@ -148,13 +151,15 @@ fn stream(target: &Target) {
     base.hears("StartAck", &[("cid", text("1")), ("functype", text("context"))]);
     base.hears("Started", &[("cid", text("1")), ("pld", vec![NIL])]);
     // No credit is given to those who don't know it, and no pack is sent.
+    let mut asked = BTreeSet::new();
     for n in 0..50 {
         base.say("Yield", &[("cid", text("1")), ("pld", vec![n])]);
         base.hears("Yield", &[("cid", text("1")), ("pld", vec![2 * n])]);
         if n % 4 == 3 {
-            base.is_asked();
+            asked.insert(base.is_asked());
         }
     }
+    assert_eq!(asked.len(), 1, "the reference keeps each name for good");
     base.say("Stop", &[("cid", text("1"))]);
     // A callee whose caller stopped first sends no Stop of its own.
     base.hears("Return", &[("cid", text("1")), ("pld", vec![50])]);
