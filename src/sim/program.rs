@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 
 use super::world::{PROGRAM, SimProcess, World, lock};
 use super::{settle, world};
@@ -111,10 +110,7 @@ impl<T> Program<T> {
     /// # Cancel safety
     /// Not safe: when this is dropped, the program is killed.
     pub async fn join(self) -> Result<Option<T>> {
-        let ended = poll_fn(|cx| match self.process.exit.poll(cx) {
-            Poll::Ready(_) => Poll::Ready(Ok(())),
-            Poll::Pending => Poll::Pending,
-        });
+        let ended = poll_fn(|cx| self.process.exit.poll(cx).map(|_| Ok(())));
         scope::cancellable(ended).await?;
         Ok(lock(&self.output).take())
     }
