@@ -53,9 +53,10 @@ pub(crate) fn encode_into<T: Serialize + ?Sized>(
 /// error says where.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     check(bytes).map_err(DecodeError::whole)?;
-    // One more than the scan's limit: rmp-serde refuses to *reach* its own.
+    // Two more than the scan's limit: rmp-serde refuses to *reach* its own, and an extension is a
+    // level to it.
     let mut deserializer = Deserializer::from_read_ref(bytes);
-    deserializer.set_max_depth(pack::DEPTH_MAX + 1);
+    deserializer.set_max_depth(pack::DEPTH_MAX + 2);
     match T::deserialize(&mut deserializer) {
         // The only way to ask this deserializer whether it is at the end.
         Ok(value) if IgnoredAny::deserialize(&mut deserializer).is_err() => Ok(value),

@@ -144,7 +144,7 @@ fn disagreed<T: DeserializeOwned + Debug>(data: &[u8]) {
         return;
     }
     let mut fast = rmp_serde::Deserializer::from_read_ref(data);
-    fast.set_max_depth(DEPTH_MAX + 1);
+    fast.set_max_depth(DEPTH_MAX + 2);
     let Err(hot) = T::deserialize(&mut fast) else { return };
     let Err(told) = runtime::decode::<T>(data) else { return };
     let as_it_is = told.path().is_empty() && told.to_string() == hot.to_string();
