@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tractor_core::{
-    ChildId, CloseReason, ConnId, DialogEvent, DialogId, Effect, EndReason, Event, Instant,
+    Census, ChildId, CloseReason, ConnId, DialogEvent, DialogId, Effect, EndReason, Event, Instant,
     NurseryEvent, NurseryId, Output, Uid,
 };
 
@@ -177,7 +177,7 @@ impl Checks {
         let Some((since, budget)) = self.closing.get(&host.name) else { return };
         let now = host.actor.as_ref().map_or(*since, |actor| actor.now());
         let took = since.until(now);
-        let in_time = took <= *budget + LATE || host.hurt;
+        let in_time = took <= *budget + LATE || host.lapsed >= Some(*since);
         let text = format!("{} took {took:?} of {budget:?}", host.name);
         self.must("budget", in_time, || text);
     }
@@ -213,7 +213,18 @@ pub fn at_rest(kernel: &mut Kernel) {
 impl Kernel {
     /// Whether something in this world takes longer than it should, so that limits may be reached.
     pub fn something_hangs(&self) -> bool {
-        self.options.stuck || self.hosts.iter().any(|host| host.hurt)
+        self.options.stuck || self.is_slow()
+    }
+
+    /// An actor that has ended, and whose connections are closed, keeps nothing.
+    pub fn check_nothing_left(&mut self, host: HostId) {
+        let left = census(&self.hosts[host]);
+        let actor = self.hosts[host].actor.as_ref();
+        let deadline = actor.and_then(tractor_core::Actor::next_deadline);
+        let nothing = left.is_none_or(|(_, left)| left == Census::default()) && deadline.is_none();
+        let holds = nothing || self.hosts[host].forced;
+        let text = format!("{} has {left:?}, {deadline:?}", self.hosts[host].name);
+        self.checks.must("nothing left", holds, || text);
     }
 
     /// A cancellation that is not ours names who asked for it.
@@ -231,12 +242,12 @@ impl Kernel {
     }
 
     /// A task that was cancelled has its outcome within its budget, be the far end alive or not.
-    pub fn check_cancelled(&mut self, host: HostId, since: Duration) {
+    pub fn check_cancelled(&mut self, host: HostId, since: Instant) {
         const LATE: Duration = Duration::from_millis(100);
         let host = &self.hosts[host];
         let budget = host.actor.as_ref().map_or(LATE, |actor| actor.config().teardown_budget);
-        let took = self.passed() - since;
-        let in_time = took <= budget + LATE || host.hurt;
+        let took = since.until(self.now);
+        let in_time = took <= budget + LATE || host.lapsed >= Some(since);
         let text = format!("{}: a cancelled task took {took:?}", host.name);
         self.checks.must("budget", in_time, || text);
     }

@@ -7,6 +7,7 @@ use tractor_core::supervise::ExitStatus;
 
 use super::kernel::{EndId, HostId, Kernel, Process, What};
 use super::options::Fault;
+use super::run;
 
 impl Kernel {
     /// One of the faults that are on, somewhere.
@@ -22,6 +23,7 @@ impl Kernel {
             Fault::Jump => {
                 let by = [1, 60, 3600][self.source.below(3)];
                 self.jump(Duration::from_secs(by));
+                self.slow(Duration::ZERO);
                 self.hosts.iter_mut().for_each(|host| host.hurt = true);
                 true
             }
@@ -49,6 +51,7 @@ impl Kernel {
                 self.stall(end, Duration::from_millis(span));
             }
             Fault::HalfOpen => {
+                self.slow(run::HEAL.saturating_sub(self.ran()));
                 self.ends[end].deaf = true;
                 self.ends[end ^ 1].deaf = true;
             }

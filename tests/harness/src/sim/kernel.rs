@@ -9,7 +9,7 @@
 //! A host that is stopped keeps what comes for it until it goes on.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use tractor_core::msg::{SpawnSpec, Token};
@@ -27,6 +27,12 @@ use crate::random::Source;
 
 /// Bytes that fit into a socket.
 const SOCKET_BYTES: usize = 64 << 10;
+
+/// What the clock says when a run begins.
+const BEGIN: Duration = Duration::from_secs(1);
+
+/// How long what was slow may have consequences: one budget to end, a farewell.
+pub const SLOW_FOR: Duration = Duration::from_millis(3200);
 
 /// The number of a host.
 pub type HostId = usize;
@@ -103,10 +109,16 @@ pub struct Host {
     pub(super) held: Vec<What>,
     /// Whether something went wrong with it or its links: an error that passes by may be lost.
     pub hurt: bool,
+    /// When it last went on after it had been stopped, or its clock had jumped.
+    pub lapsed: Option<Instant>,
+    /// It was not given the time to end well.
+    pub forced: bool,
     /// When its process ended.
     pub died: Option<Duration>,
     /// Connections that may end in the middle of a frame.
     pub cut: Vec<ConnId>,
+    /// Connects whose answer is under way.
+    connecting: BTreeSet<ConnId>,
     /// The deadline that is on the heap.
     deadline: Option<Instant>,
 }
@@ -175,6 +187,8 @@ pub struct Kernel {
     pub options: Options,
     /// Whether faults may still come.
     pub troubled: bool,
+    /// Until when something takes longer than it should.
+    pub slow_until: Duration,
     /// What was reached.
     pub cover: Cover,
     /// What must hold.
@@ -195,7 +209,7 @@ impl Kernel {
     /// An empty world.
     pub fn new(source: Source, options: Options, trace: Trace) -> Kernel {
         Kernel {
-            now: Instant::from_epoch(Duration::from_secs(1)),
+            now: Instant::from_epoch(BEGIN),
             jumped: Duration::ZERO,
             heap: BinaryHeap::new(),
             order: 0,
@@ -205,6 +219,7 @@ impl Kernel {
             source,
             options,
             troubled: true,
+            slow_until: Duration::ZERO,
             cover: Cover::default(),
             checks: Checks::default(),
             trace,
@@ -252,14 +267,36 @@ impl Kernel {
         self.now.since_epoch().saturating_sub(self.jumped)
     }
 
+    /// What passed since the run began.
+    pub fn ran(&self) -> Duration {
+        self.passed().saturating_sub(BEGIN)
+    }
+
     /// The clock jumps: what is due by then is found to be.
     pub fn jump(&mut self, by: Duration) {
         self.now = self.now + by;
         self.jumped += by;
         for host in 0..self.hosts.len() {
+            self.hosts[host].lapsed = Some(self.now);
             self.after(Duration::ZERO, What::Deadline(host));
             self.after(Duration::ZERO, What::Alarm(host));
         }
+    }
+
+    /// Something takes so long from now on.
+    pub fn slow(&mut self, span: Duration) {
+        self.slow_until = self.slow_until.max(self.ran() + span);
+    }
+
+    /// Whether there was ever anything.
+    pub fn was_slow(&self) -> bool {
+        self.slow_until > Duration::ZERO
+    }
+
+    /// Whether something takes longer than it should, or has until so shortly before that what was
+    /// due then has not ended yet.
+    pub fn is_slow(&self) -> bool {
+        self.was_slow() && self.ran() < self.slow_until + SLOW_FOR
     }
 
     /// Does it.
@@ -284,6 +321,7 @@ impl Kernel {
             What::Orphaned(host) => self.die(host, ExitStatus::Signal(9)),
             What::Connect(host, conn, to) => self.connected(host, conn, to),
             What::Refused(host, conn) => {
+                self.hosts[host].connecting.remove(&conn);
                 let why = Some("connection refused".into());
                 self.fact(host, Input::Disconnected { conn, why });
             }
@@ -337,8 +375,11 @@ impl Kernel {
             mail: Mail::default(),
             held: Vec::new(),
             hurt: false,
+            lapsed: None,
+            forced: false,
             died: None,
             cut: Vec::new(),
+            connecting: BTreeSet::new(),
             deadline: None,
         });
         self.named.entry(name).or_default().push(id);
@@ -350,6 +391,12 @@ impl Kernel {
         if !self.ready.contains(&host) {
             self.ready.push(host);
         }
+    }
+
+    /// Whether it has a socket that is not closed yet.
+    pub(super) fn has_open(&self, host: HostId) -> bool {
+        let host = &self.hosts[host];
+        !host.connecting.is_empty() || host.conns.values().any(|end| self.ends[*end].alive)
     }
 
     /// Tells an actor a fact.
@@ -403,6 +450,7 @@ impl Kernel {
         let name = self.hosts[host].name.clone();
         self.checks.must("budget", to_blame, || format!("{name} was forced, and nothing hung"));
         self.hosts[host].hurt = true;
+        self.hosts[host].forced = true;
     }
 
     fn set_deadline(&mut self, host: HostId) {
@@ -455,6 +503,7 @@ impl Kernel {
                 if self.chance(Fault::SlowSpawn, 3) {
                     wait += Duration::from_secs([1, 11][self.source.below(2)]);
                     self.hosts[host].hurt = true;
+                    self.slow(wait);
                 }
                 self.after(wait, What::Fork(host, child));
             }
@@ -527,8 +576,10 @@ impl Kernel {
         let jitter = self.moment();
         let mut at = last.max(self.now + self.ends[to].latency + jitter);
         if self.chance(Fault::Lag, 200) {
-            at = at + Duration::from_millis([300, 700, 4000][self.source.below(3)]);
+            let late = Duration::from_millis([300, 700, 4000][self.source.below(3)]);
+            at = at + late;
             self.hurt_link(to);
+            self.slow(late);
         }
         self.ends[to].inbox.push_back((at, bytes));
         self.at(at, What::Arrive(to));
@@ -603,10 +654,12 @@ impl Kernel {
     }
 
     fn connect(&mut self, host: HostId, conn: ConnId, addr: &Address) {
+        self.hosts[host].connecting.insert(conn);
         let mut wait = self.moment();
         if self.chance(Fault::DelayConnect, 4) {
             wait += Duration::from_millis([50, 2000][self.source.below(2)]);
             self.hosts[host].hurt = true;
+            self.slow(wait);
         }
         let to = listener(addr).filter(|to| *to < self.hosts.len());
         let refused = self.chance(Fault::Refuse, 6);
@@ -629,19 +682,26 @@ impl Kernel {
             return self.after(Duration::ZERO, What::Refused(host, conn));
         };
         let ours = self.ends.len();
+        self.hosts[host].connecting.remove(&conn);
         self.link((host, conn), (to, accepted));
         self.settle(to);
         let wanted = self.hosts[host].actor.as_ref().is_some_and(|actor| actor.is_known(conn));
         match wanted {
             true => self.fact(host, Input::Connected { conn }),
             // It was given up on meanwhile.
-            false => self.shut(ours),
+            false => {
+                self.shut(ours);
+                self.fact(host, Input::Disconnected { conn, why: None });
+            }
         }
     }
 
     /// This end takes nothing for a while.
     pub fn stall(&mut self, end: EndId, span: Duration) {
         self.ends[end].stalled = Some(self.now + span);
+        if !span.is_zero() {
+            self.slow(span);
+        }
         self.after(span, What::Write(end));
     }
 }

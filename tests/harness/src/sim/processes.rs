@@ -71,6 +71,7 @@ impl Kernel {
         self.hosts[host].process = Process::Zombie(status);
         self.hosts[host].died = Some(self.passed());
         self.hosts[host].mail = Mail::default();
+        self.checks.blocked.retain(|(waits, _), _| *waits != host);
         for what in std::mem::take(&mut self.hosts[host].held) {
             self.after(Duration::ZERO, what);
         }
@@ -101,6 +102,7 @@ impl Kernel {
     pub fn stop(&mut self, host: HostId, span: Duration) {
         if self.hosts[host].process == Process::Runs {
             self.hosts[host].process = Process::Stopped;
+            self.slow(span);
             self.after(span, What::Continue(host));
         }
     }
@@ -111,6 +113,7 @@ impl Kernel {
             return;
         }
         self.hosts[host].process = Process::Runs;
+        self.hosts[host].lapsed = Some(self.now);
         for what in std::mem::take(&mut self.hosts[host].held) {
             self.after(Duration::ZERO, what);
         }

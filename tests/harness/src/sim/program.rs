@@ -293,7 +293,7 @@ async fn call(cx: &Cx, conn: ConnId, plan: PlanId, main: Option<ChildId>) -> Don
     if let Err(failure) = &mut block {
         let asked = cx.command(|actor, now| actor.cancel(now, dialog)).is_ok();
         cx.look(|k| k.cover.hit("dialog: cancelled"));
-        let since = cx.look(|k| k.passed());
+        let since = cx.look(|k| k.now);
         let outcome = cx.shielded().wait(|k| take_outcome(k, cx.host, dialog)).await?;
         own.ended();
         cx.look(|k| k.check_cancelled(cx.host, since));

@@ -20,12 +20,15 @@ use super::trace::{Note, Trace};
 use crate::random::Source;
 
 /// When everything gets well again, and when everything is told to end.
-const HEAL: Duration = Duration::from_secs(8);
-const END: Duration = Duration::from_secs(9);
+pub const HEAL: Duration = Duration::from_secs(8);
+const END: Duration = Duration::from_millis(11_500);
 
-/// How long after that the last process may be there: the teardown budget, a connection's time to
-/// be written out, and a child that was slow to be made.
-const REST: Duration = Duration::from_secs(20);
+/// How long after that, and after whatever is slow even then, the last process may be there: the
+/// teardown budget, and a connection's time to be written out.
+const REST: Duration = Duration::from_millis(3700);
+
+/// The same where nothing was ever slow, and every task ends when it is asked to.
+const SOON: Duration = Duration::from_secs(1);
 
 /// More happens in no run that comes to rest.
 const EVENTS_MAX: u32 = 400_000;
@@ -92,7 +95,6 @@ impl Runner {
 
     /// Plays until nothing happens any more. How many things happened.
     fn play(&mut self) -> u32 {
-        let until = self.world.borrow().passed() + END + REST;
         for events in 0..EVENTS_MAX {
             self.run_tasks();
             let mut kernel = self.world.borrow_mut();
@@ -100,7 +102,7 @@ impl Runner {
                 return events;
             }
             let Some(what) = kernel.pop() else { return events };
-            if kernel.passed() > until {
+            if kernel.ran() > kernel.last() {
                 return events;
             }
             kernel.handle(what);
@@ -190,8 +192,8 @@ impl Runner {
             return;
         }
         kernel.check_orphans(host);
-        let open = kernel.hosts[host].conns.values().any(|end| kernel.ends[*end].alive);
-        if !open {
+        if !kernel.has_open(host) {
+            kernel.check_nothing_left(host);
             kernel.die(host, ExitStatus::Code(0));
         }
     }
@@ -230,6 +232,15 @@ impl Kernel {
         });
         self.wake(host);
         host
+    }
+
+    /// When the last process has to be gone: by then all have been told to end, and nothing is
+    /// slow any more.
+    fn last(&self) -> Duration {
+        match self.was_slow() || self.options.stuck {
+            true => END.max(self.slow_until) + REST,
+            false => END + SOON,
+        }
     }
 
     /// Whether every process is gone.
