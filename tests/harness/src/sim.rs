@@ -11,6 +11,8 @@
 //! | [`mail`] | what a core has told its tasks |
 //! | [`task`] | tasks, their scopes, their errors |
 //! | [`program`] | the steps of a plan, done |
+//! | [`streams`] | what both sides of a stream write and read |
+//! | [`serve`] | tasks that are asked for, and the bodies of roots and children |
 //! | [`drops`] | pieces of tasks that are dropped from outside |
 //! | [`check`] | what must hold |
 //! | [`cover`] | what was really reached |
@@ -35,7 +37,9 @@ pub mod plan;
 pub mod processes;
 pub mod program;
 pub mod run;
+pub mod serve;
 pub mod shrink;
+pub mod streams;
 pub mod task;
 pub mod trace;
 

@@ -4,21 +4,22 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tractor_core::dialog::table::Side;
-use tractor_core::error::{Misuse, SendError};
+use tractor_core::error::Misuse;
 use tractor_core::msg::{Features, FuncType, Request, Token, codec};
 use tractor_core::supervise::{ChildConfig, Link};
-use tractor_core::{Call, ChildId, ConnId, DialogId, NurseryId, Outcome, OverrunPolicy, Payload};
+use tractor_core::{Call, ChildId, ConnId, DialogId, NurseryId, Outcome};
 
 use super::drops::{self, OwnDialog, OwnNursery};
 use super::kernel::{self, HostId, Unborn};
-use super::mail::item;
-use super::plan::{ChildPlan, End, Plan, PlanId, Step, StreamPlan, Who};
+use super::plan::{ChildPlan, Plan, PlanId, Step, Who};
+use super::streams::{flow, open_stream};
 use super::task::{Cx, Done, Failure, both, join};
 
 /// How long a look into the registry, or a connect, may take a program.
-const PATIENCE_MS: u64 = 3000;
+pub const PATIENCE_MS: u64 = 3000;
 
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+/// A piece of a task.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// Does steps, one after another.
 pub fn steps<'a>(cx: &'a Cx, all: &'a [Step]) -> Boxed<'a, Done> {
@@ -56,7 +57,7 @@ async fn one(cx: &Cx, step: &Step) -> Done {
 }
 
 /// A scope that was ended by itself keeps its own cancellation.
-fn settled(outer: &Cx, inner: &Cx, result: Done) -> Done {
+pub fn settled(outer: &Cx, inner: &Cx, result: Done) -> Done {
     match result {
         Err(mut failure) if failure.cancelled && inner.absorbs(outer) => {
             failure.cancelled = false;
@@ -267,7 +268,7 @@ async fn cancel_actor(cx: &Cx, who: Who) -> Done {
     Ok(())
 }
 
-fn take_outcome(k: &mut kernel::Kernel, host: HostId, dialog: DialogId) -> Option<Outcome> {
+pub fn take_outcome(k: &mut kernel::Kernel, host: HostId, dialog: DialogId) -> Option<Outcome> {
     k.hosts[host].mail.dialogs.get_mut(&dialog)?.done.take()
 }
 
@@ -346,274 +347,4 @@ async fn block(cx: &Cx, dialog: DialogId, plan: &Plan) -> Result<(Outcome, bool)
     }
     let outcome = cx.wait(|k| take_outcome(k, cx.host, dialog)).await?;
     Ok((outcome, false))
-}
-
-// Streams.
-
-/// Opens this side; false when it can't be.
-fn open_stream(cx: &Cx, dialog: DialogId, stream: StreamPlan, side: Side) -> bool {
-    let policy = match stream.strict[side as usize] {
-        true => OverrunPolicy::Error,
-        false => OverrunPolicy::Backpressure,
-    };
-    cx.command(|actor, now| actor.open_stream(now, dialog, policy)).is_ok()
-}
-
-/// Sends and receives at once. Whether the reader has had enough.
-async fn flow(
-    cx: &Cx,
-    dialog: DialogId,
-    stream: StreamPlan,
-    side: Side,
-    func: FuncType,
-) -> Result<bool, Failure> {
-    let (send, receive) = match side {
-        Side::Caller => (stream.up, stream.down),
-        Side::Callee => (stream.down, stream.up),
-    };
-    let sends = func == FuncType::Context || side == Side::Callee;
-    let reads = func == FuncType::Context || side == Side::Caller;
-    let enough = stream.enough.filter(|_| side == Side::Caller);
-    let mut had_enough = false;
-    let group = cx.in_group();
-    let writer = async {
-        match sends {
-            true => write(&group, dialog, send, stream.len, func).await,
-            false => Ok(()),
-        }
-    };
-    let reader = async {
-        if reads {
-            had_enough = read(&group, dialog, receive, stream.read_ms, enough).await?;
-            if had_enough {
-                group.cancel();
-            }
-        }
-        Ok(())
-    };
-    let tasks: Vec<Boxed<'_, Done>> = vec![Box::pin(writer), Box::pin(reader)];
-    let result = join(cx, &group, tasks).await;
-    settled(cx, &group, result)?;
-    Ok(had_enough)
-}
-
-/// Sends so many items, and says that no more come.
-async fn write(cx: &Cx, dialog: DialogId, count: u32, len: usize, func: FuncType) -> Done {
-    for number in 0..count {
-        let bytes = item(number, len);
-        loop {
-            let sent = cx.command(|actor, now| actor.send(now, dialog, Payload::Borrowed(&bytes)));
-            match sent {
-                Ok(()) => break,
-                Err(SendError::Blocked) => {
-                    cx.look(|k| {
-                        k.cover.hit("stream: blocked");
-                        let since = k.passed();
-                        k.checks.blocked.insert((cx.host, dialog), since);
-                    });
-                    let room = cx.wait(|k| {
-                        let mail = k.hosts[cx.host].mail.dialogs.get_mut(&dialog)?;
-                        let go_on = mail.writable || mail.done.is_some() || mail.cancelled;
-                        mail.writable = false;
-                        go_on.then_some(())
-                    });
-                    let room = room.await;
-                    cx.look(|k| k.checks.blocked.remove(&(cx.host, dialog)));
-                    room?;
-                }
-                // It has ended, or the peer does not listen: its outcome tells.
-                Err(_) => return Ok(()),
-            }
-        }
-    }
-    if func == FuncType::Context {
-        cx.command(|actor, now| actor.stop(now, dialog).ok());
-    }
-    Ok(())
-}
-
-/// What a reader finds.
-enum Found {
-    Item(u32, usize),
-    /// No more come; whether the stream was ended by its sender.
-    End(bool),
-}
-
-/// Reads until no more come; true when it had enough before.
-async fn read(
-    cx: &Cx,
-    dialog: DialogId,
-    expected: u32,
-    read_ms: u64,
-    enough: Option<u32>,
-) -> Result<bool, Failure> {
-    let mut next = 0;
-    loop {
-        if enough == Some(next) {
-            return Ok(true);
-        }
-        match cx.wait(|k| find(k, cx.host, dialog)).await? {
-            Found::Item(number, len) => {
-                cx.look(|k| {
-                    k.cover.hit("stream: item");
-                    k.checks.must("order", number == next, || format!("{number} after {next}"));
-                });
-                next += 1;
-                cx.command(|actor, now| actor.consumed(now, dialog, 1, len));
-                if read_ms > 0 && next % 16 == 0 {
-                    cx.sleep(read_ms).await?;
-                }
-            }
-            Found::End(by_sender) => {
-                let all = !by_sender || next == expected;
-                let text = || format!("{next} of {expected} in {}", cx.host);
-                cx.look(|k| k.checks.must("all items", all, text));
-                return Ok(false);
-            }
-        }
-    }
-}
-
-fn find(k: &mut kernel::Kernel, host: HostId, dialog: DialogId) -> Option<Found> {
-    let mail = k.hosts[host].mail.dialogs.get_mut(&dialog)?;
-    if let Some((number, len)) = mail.items.pop_front() {
-        return Some(Found::Item(number, len));
-    }
-    let over = mail.done.is_some() || mail.cancelled;
-    (mail.stopped || over).then_some(Found::End(mail.stopped && !over))
-}
-
-// The other side.
-
-/// A task that somebody asked for.
-pub async fn serve(cx: Cx, dialog: DialogId, plan: Plan) {
-    let func = plan.func;
-    let accepted = cx.command(|actor, now| actor.accept(now, dialog, func)).is_ok();
-    let started = func != FuncType::Context
-        || cx.command(|actor, now| actor.started(now, dialog, Payload::Borrowed(&[7]))).is_ok();
-    let result = match accepted && started {
-        true => work(&cx, dialog, &plan).await,
-        false => Err(Failure::cancelled()),
-    };
-    match result {
-        Ok(()) => {
-            let finished =
-                cx.command(|actor, now| actor.finish(now, dialog, Payload::Borrowed(&[5])));
-            if finished.is_err() {
-                cx.command(|actor, now| actor.cancelled(now, dialog));
-            }
-        }
-        Err(failure) if failure.ids.is_empty() && failure.cancelled => {
-            cx.command(|actor, now| actor.cancelled(now, dialog));
-        }
-        Err(failure) => {
-            let error = cx.report(&failure);
-            cx.look(|k| {
-                let over = k.hosts[cx.host].mail.dialogs.get(&dialog);
-                if over.is_some_and(|dialog| dialog.done.is_some()) {
-                    k.checks.unheard.extend(&failure.ids);
-                }
-            });
-            cx.command(|actor, now| actor.fail(now, dialog, error));
-        }
-    }
-}
-
-async fn work(cx: &Cx, dialog: DialogId, plan: &Plan) -> Done {
-    let mut result = Ok(());
-    if let Some(stream) = plan.stream
-        && open_stream(cx, dialog, stream, Side::Callee)
-    {
-        result = flow(cx, dialog, stream, Side::Callee, plan.func).await.map(drop);
-    }
-    if result.is_ok() {
-        result = steps(cx, &plan.steps).await;
-    }
-    if result.is_ok() {
-        result = end(cx, plan.end).await;
-    }
-    if let (End::Slow(ms), Err(failure)) = (plan.end, &result)
-        && failure.cancelled
-    {
-        cx.look(|k| k.cover.hit("task: slow to end"));
-        cx.shielded().sleep(ms).await?;
-    }
-    match (plan.end, result) {
-        (End::FailsCleanup, Err(failure)) if failure.cancelled => {
-            cx.look(|k| k.cover.hit("task: cleanup fails"));
-            Err(failure.and(cx.fail()))
-        }
-        (End::Stuck, _) => {
-            cx.look(|k| k.cover.hit("task: stuck"));
-            cx.shielded().wait(|_| None).await
-        }
-        (_, result) => result,
-    }
-}
-
-async fn end(cx: &Cx, end: End) -> Done {
-    match end {
-        End::Return => Ok(()),
-        End::Fail => Err(cx.fail()),
-        End::Cancelled => {
-            cx.look(|k| {
-                let uid = k.hosts[cx.host].actor.as_ref().map(|actor| actor.uid().clone());
-                k.checks.ended_itself.extend(uid);
-            });
-            Err(Failure::cancelled())
-        }
-        End::Forever | End::Slow(_) | End::FailsCleanup | End::Stuck => {
-            cx.wait(|_| None::<()>).await
-        }
-    }
-}
-
-// Bodies.
-
-/// What a root does.
-pub async fn root(cx: Cx, body: Vec<Step>) {
-    let result = steps(&cx, &body).await;
-    if let Err(failure) = &result {
-        cx.look(|k| k.checks.report(&failure.ids));
-    }
-    cx.note(|| format!("the root's body ends: {result:?}"));
-    cx.command(|actor, now| actor.body_ended(now));
-}
-
-/// What a child does once it is there: it waits for its instructions, registers, and is ready.
-pub async fn boot(cx: Cx) {
-    let told = cx.wait(|k| k.hosts[cx.host].mail.has_spec.then_some(())).await;
-    if told.is_err() {
-        return;
-    }
-    let registered = register(&cx.in_limit(PATIENCE_MS)).await;
-    if registered.is_err() {
-        cx.look(|k| k.cover.hit("child: can't register"));
-        cx.command(|actor, now| {
-            let error = actor.own_error("Lost", "no registrar");
-            actor.report_to_parent(now, error);
-            let _ = actor.cancel_self(now, tractor_core::EndReason::Done);
-        });
-        return;
-    }
-    let addrs = vec![kernel::address(cx.host)];
-    cx.command(|actor, now| {
-        actor.enable("app");
-        let _ = actor.booted(now, addrs);
-    });
-}
-
-/// Registers an actor by its name.
-pub async fn register(cx: &Cx) -> Done {
-    let Some(registrar) = registrar(cx).await? else { return Err(Failure::lost()) };
-    let addr = kernel::address(cx.host);
-    let asked = cx.command(|actor, now| {
-        let uid = actor.uid().clone();
-        actor.request(now, registrar, Request::Register { uid, addr })
-    });
-    let Ok(dialog) = asked else { return Err(Failure::lost()) };
-    match cx.wait(|k| take_outcome(k, cx.host, dialog)).await? {
-        Outcome::Returned(_) => Ok(()),
-        _ => Err(Failure::lost()),
-    }
 }

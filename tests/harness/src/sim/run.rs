@@ -14,7 +14,7 @@ use super::cover::Cover;
 use super::kernel::{self, HostId, Kernel, Process, What};
 use super::options::Options;
 use super::plan::Plans;
-use super::program;
+use super::serve;
 use super::task::{Cx, Running, World};
 use super::trace::{Note, Trace};
 use crate::random::Source;
@@ -81,7 +81,7 @@ impl Runner {
         for (n, body) in plans.roots.iter().enumerate() {
             let host = self.world.borrow_mut().add_root(n);
             let cx = Cx::body(&self.world, &self.plans, host);
-            self.tasks.entry(host).or_default().push(Box::pin(program::root(cx, body.clone())));
+            self.tasks.entry(host).or_default().push(Box::pin(serve::root(cx, body.clone())));
         }
         self.booted = plans.roots.len();
         let mut kernel = self.world.borrow_mut();
@@ -162,7 +162,7 @@ impl Runner {
             let host = self.booted;
             self.booted += 1;
             let cx = Cx::body(&self.world, &self.plans, host);
-            self.tasks.entry(host).or_default().push(Box::pin(program::boot(cx)));
+            self.tasks.entry(host).or_default().push(Box::pin(serve::boot(cx)));
         }
         let ready = self.world.borrow().ready.clone();
         for host in ready {
@@ -181,7 +181,7 @@ impl Runner {
         way.hosts.push(host);
         let cx = Cx::body(&self.world, &self.plans, host).callee(dialog, way);
         let plan = self.plans.all[plan].clone();
-        let task = Box::pin(program::serve(cx, dialog, plan));
+        let task = Box::pin(serve::serve(cx, dialog, plan));
         self.tasks.entry(host).or_default().push(task);
     }
 

@@ -1,0 +1,144 @@
+//! What is asked for: tasks that serve a dialog, and the bodies of roots and children.
+
+use tractor_core::dialog::table::Side;
+use tractor_core::msg::{FuncType, Request};
+use tractor_core::{DialogId, Outcome, Payload};
+
+use super::kernel;
+use super::plan::{End, Plan, Step};
+use super::program::{PATIENCE_MS, registrar, steps, take_outcome};
+use super::streams::{flow, open_stream};
+use super::task::{Cx, Done, Failure};
+
+/// A task that somebody asked for.
+pub async fn serve(cx: Cx, dialog: DialogId, plan: Plan) {
+    let func = plan.func;
+    let accepted = cx.command(|actor, now| actor.accept(now, dialog, func)).is_ok();
+    let started = func != FuncType::Context
+        || cx.command(|actor, now| actor.started(now, dialog, Payload::Borrowed(&[7]))).is_ok();
+    let result = match accepted && started {
+        true => work(&cx, dialog, &plan).await,
+        false => Err(Failure::cancelled()),
+    };
+    match result {
+        Ok(()) => {
+            let finished =
+                cx.command(|actor, now| actor.finish(now, dialog, Payload::Borrowed(&[5])));
+            if finished.is_err() {
+                cx.command(|actor, now| actor.cancelled(now, dialog));
+            }
+        }
+        Err(failure) if failure.ids.is_empty() && failure.cancelled => {
+            cx.command(|actor, now| actor.cancelled(now, dialog));
+        }
+        Err(failure) => {
+            let error = cx.report(&failure);
+            cx.look(|k| {
+                let over = k.hosts[cx.host].mail.dialogs.get(&dialog);
+                if over.is_some_and(|dialog| dialog.done.is_some()) {
+                    k.checks.unheard.extend(&failure.ids);
+                }
+            });
+            cx.command(|actor, now| actor.fail(now, dialog, error));
+        }
+    }
+}
+
+async fn work(cx: &Cx, dialog: DialogId, plan: &Plan) -> Done {
+    let mut result = Ok(());
+    if let Some(stream) = plan.stream
+        && open_stream(cx, dialog, stream, Side::Callee)
+    {
+        result = flow(cx, dialog, stream, Side::Callee, plan.func).await.map(drop);
+    }
+    if result.is_ok() {
+        result = steps(cx, &plan.steps).await;
+    }
+    if result.is_ok() {
+        result = end(cx, plan.end).await;
+    }
+    if let (End::Slow(ms), Err(failure)) = (plan.end, &result)
+        && failure.cancelled
+    {
+        cx.look(|k| k.cover.hit("task: slow to end"));
+        cx.shielded().sleep(ms).await?;
+    }
+    match (plan.end, result) {
+        (End::FailsCleanup, Err(failure)) if failure.cancelled => {
+            cx.look(|k| k.cover.hit("task: cleanup fails"));
+            Err(failure.and(cx.fail()))
+        }
+        (End::Stuck, _) => {
+            cx.look(|k| k.cover.hit("task: stuck"));
+            cx.shielded().wait(|_| None).await
+        }
+        (_, result) => result,
+    }
+}
+
+async fn end(cx: &Cx, end: End) -> Done {
+    match end {
+        End::Return => Ok(()),
+        End::Fail => Err(cx.fail()),
+        End::Cancelled => {
+            cx.look(|k| {
+                let uid = k.hosts[cx.host].actor.as_ref().map(|actor| actor.uid().clone());
+                k.checks.ended_itself.extend(uid);
+            });
+            Err(Failure::cancelled())
+        }
+        End::Forever | End::Slow(_) | End::FailsCleanup | End::Stuck => {
+            cx.wait(|_| None::<()>).await
+        }
+    }
+}
+
+// Bodies.
+
+/// What a root does.
+pub async fn root(cx: Cx, body: Vec<Step>) {
+    let result = steps(&cx, &body).await;
+    if let Err(failure) = &result {
+        cx.look(|k| k.checks.report(&failure.ids));
+    }
+    cx.note(|| format!("the root's body ends: {result:?}"));
+    cx.command(|actor, now| actor.body_ended(now));
+}
+
+/// What a child does once it is there: it waits for its instructions, registers, and is ready.
+pub async fn boot(cx: Cx) {
+    let told = cx.wait(|k| k.hosts[cx.host].mail.has_spec.then_some(())).await;
+    if told.is_err() {
+        return;
+    }
+    let registered = register(&cx.in_limit(PATIENCE_MS)).await;
+    if registered.is_err() {
+        cx.look(|k| k.cover.hit("child: can't register"));
+        cx.command(|actor, now| {
+            let error = actor.own_error("Lost", "no registrar");
+            actor.report_to_parent(now, error);
+            let _ = actor.cancel_self(now, tractor_core::EndReason::Done);
+        });
+        return;
+    }
+    let addrs = vec![kernel::address(cx.host)];
+    cx.command(|actor, now| {
+        actor.enable("app");
+        let _ = actor.booted(now, addrs);
+    });
+}
+
+/// Registers an actor by its name.
+pub async fn register(cx: &Cx) -> Done {
+    let Some(registrar) = registrar(cx).await? else { return Err(Failure::lost()) };
+    let addr = kernel::address(cx.host);
+    let asked = cx.command(|actor, now| {
+        let uid = actor.uid().clone();
+        actor.request(now, registrar, Request::Register { uid, addr })
+    });
+    let Ok(dialog) = asked else { return Err(Failure::lost()) };
+    match cx.wait(|k| take_outcome(k, cx.host, dialog)).await? {
+        Outcome::Returned(_) => Ok(()),
+        _ => Err(Failure::lost()),
+    }
+}
