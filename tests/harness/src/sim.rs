@@ -13,6 +13,7 @@
 //! | [`program`] | the steps of a plan, done |
 //! | [`streams`] | what both sides of a stream write and read |
 //! | [`serve`] | tasks that are asked for, and the bodies of roots and children |
+//! | [`registry`] | what programs ask the registry |
 //! | [`drops`] | pieces of tasks that are dropped from outside |
 //! | [`check`] | what must hold |
 //! | [`cover`] | what was really reached |
@@ -36,6 +37,7 @@ pub mod options;
 pub mod plan;
 pub mod processes;
 pub mod program;
+pub mod registry;
 pub mod run;
 pub mod serve;
 pub mod shrink;

@@ -1,17 +1,17 @@
 //! The steps of a plan, done.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use tractor_core::dialog::table::Side;
 use tractor_core::error::Misuse;
-use tractor_core::msg::{Features, FuncType, Request, Token, codec};
+use tractor_core::msg::{Features, FuncType, Token};
 use tractor_core::supervise::{ChildConfig, Link};
 use tractor_core::{Call, ChildId, ConnId, DialogId, NurseryId, Outcome};
 
 use super::drops::{self, OwnDialog, OwnNursery};
 use super::kernel::{self, HostId, Unborn};
 use super::plan::{ChildPlan, Plan, PlanId, Step, Who};
+use super::registry::named;
 use super::streams::{flow, open_stream};
 use super::task::{Cx, Done, Failure, both, join};
 
@@ -212,54 +212,6 @@ async fn resolve(cx: &Cx, who: Who) -> Result<Option<ConnId>, Failure> {
     }
 }
 
-/// Finds an actor by its name, and connects to it.
-async fn named(cx: &Cx, n: usize) -> Result<Option<ConnId>, Failure> {
-    let Some(registrar) = registrar(cx).await? else { return Ok(None) };
-    let name = format!("a{n}");
-    let request = Request::Find { name: name.as_str().into() };
-    let asked = cx.command(|actor, now| actor.request(now, registrar, request));
-    let Ok(dialog) = asked else { return Ok(None) };
-    let own = OwnDialog::new(cx, dialog);
-    let outcome = cx.wait(|k| take_outcome(k, cx.host, dialog)).await?;
-    own.ended();
-    let Outcome::Returned(found) = outcome else { return Ok(None) };
-    cx.look(|k| k.cover.hit("registry: asked"));
-    let addrs = codec::decode_addrs(&found).unwrap_or_default();
-    let Some(addr) = addrs.into_iter().next() else { return Ok(None) };
-    cx.look(|k| {
-        k.cover.hit("registry: found");
-        no_ghost(k, &addr);
-    });
-    connect(cx, addr).await
-}
-
-/// The registry learns of an actor's end by the end of its connection: at once, if nothing is wrong
-/// with that. (A base peer tells it by itself, or not.)
-fn no_ghost(k: &mut kernel::Kernel, addr: &tractor_core::Address) {
-    const LATE: Duration = Duration::from_millis(500);
-    let Some(host) = kernel::listener(addr) else { return };
-    let base = k.options.base || k.hosts[0].hurt || k.hosts[host].hurt;
-    let gone_for = k.hosts[host].died.map(|died| k.passed().saturating_sub(died));
-    let ghost = gone_for.is_some_and(|span| span > LATE) && !base;
-    let text = format!("{} is gone for {gone_for:?}", k.hosts[host].name);
-    k.checks.must("no ghosts", !ghost, || text);
-}
-
-/// Connects, and waits for the handshake.
-pub async fn connect(cx: &Cx, addr: tractor_core::Address) -> Result<Option<ConnId>, Failure> {
-    let Ok(conn) = cx.command(|actor, now| actor.connect(now, addr)) else { return Ok(None) };
-    let stands = cx.wait(|k| k.hosts[cx.host].mail.conns.get(&conn).copied()).await?;
-    Ok(stands.then_some(conn))
-}
-
-/// The connection to the registrar, made when it is first needed.
-pub async fn registrar(cx: &Cx) -> Result<Option<ConnId>, Failure> {
-    if cx.host == 0 {
-        return Ok(None);
-    }
-    connect(cx, kernel::address(0)).await
-}
-
 async fn cancel_actor(cx: &Cx, who: Who) -> Done {
     if let Some(conn) = resolve(cx, who).await? {
         cx.look(|k| k.cover.hit("task: cancels an actor"));
@@ -268,6 +220,7 @@ async fn cancel_actor(cx: &Cx, who: Who) -> Done {
     Ok(())
 }
 
+/// The outcome of a dialog, once it is there.
 pub fn take_outcome(k: &mut kernel::Kernel, host: HostId, dialog: DialogId) -> Option<Outcome> {
     k.hosts[host].mail.dialogs.get_mut(&dialog)?.done.take()
 }

@@ -1,12 +1,13 @@
 //! What is asked for: tasks that serve a dialog, and the bodies of roots and children.
 
 use tractor_core::dialog::table::Side;
-use tractor_core::msg::{FuncType, Request};
-use tractor_core::{DialogId, Outcome, Payload};
+use tractor_core::msg::FuncType;
+use tractor_core::{DialogId, Payload};
 
 use super::kernel;
 use super::plan::{End, Plan, Step};
-use super::program::{PATIENCE_MS, registrar, steps, take_outcome};
+use super::program::{PATIENCE_MS, steps};
+use super::registry::register;
 use super::streams::{flow, open_stream};
 use super::task::{Cx, Done, Failure};
 
@@ -126,19 +127,4 @@ pub async fn boot(cx: Cx) {
         actor.enable("app");
         let _ = actor.booted(now, addrs);
     });
-}
-
-/// Registers an actor by its name.
-pub async fn register(cx: &Cx) -> Done {
-    let Some(registrar) = registrar(cx).await? else { return Err(Failure::lost()) };
-    let addr = kernel::address(cx.host);
-    let asked = cx.command(|actor, now| {
-        let uid = actor.uid().clone();
-        actor.request(now, registrar, Request::Register { uid, addr })
-    });
-    let Ok(dialog) = asked else { return Err(Failure::lost()) };
-    match cx.wait(|k| take_outcome(k, cx.host, dialog)).await? {
-        Outcome::Returned(_) => Ok(()),
-        _ => Err(Failure::lost()),
-    }
 }
