@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tractor_core::{
     Census, ChildId, CloseReason, ConnId, DialogEvent, DialogId, Effect, EndReason, Event, Instant,
-    NurseryEvent, NurseryId, Output, Uid,
+    NurseryEvent, NurseryId, Outcome, Output, Uid,
 };
 
 use tractor_core::error::Violation;
@@ -13,12 +13,30 @@ use tractor_core::msg::RemoteError;
 
 use super::kernel::{Host, HostId, Kernel, Process, Way};
 use super::mail::DialogMail;
+use super::task::{Failure, Far};
 
 /// Credit for so many is there before a receiver says how much there is (`docs/protocol.md` §6.7).
 const EARLY_ITEMS: usize = 64;
 
 /// The number of an error that a program raised.
 pub type ErrorId = u32;
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With the value of [`value`].
+    Returned,
+    /// With these errors.
+    Failed(Vec<ErrorId>),
+    /// It was told to end, and did.
+    Cancelled,
+}
+
+/// What a task returns: a number, which is that of its way.
+pub fn value(way: usize) -> [u8; 5] {
+    let [a, b, c, d] = (way as u32).to_be_bytes();
+    [0xce, a, b, c, d]
+}
 
 /// What was seen so far.
 #[derive(Debug, Default)]
@@ -39,6 +57,12 @@ pub struct Checks {
     pub dropped: BTreeSet<u32>,
     /// Actors that ended, or a task of them, without being told to by another.
     pub ended_itself: BTreeSet<Uid>,
+    /// How the tasks ended that were asked for, as they did it themselves, by their ways' numbers.
+    pub endings: BTreeMap<usize, Ending>,
+    /// Who has asked for the end of anything, be it its own.
+    askers: BTreeSet<Uid>,
+    /// Who asked an actor to end at last, by whom that is.
+    cancels: BTreeMap<HostId, (Instant, HostId)>,
     /// Senders that wait for room, and since when.
     pub blocked: BTreeMap<(HostId, DialogId), Duration>,
     /// Those of a task that nobody waits for any more: its dialog has ended before.
@@ -63,7 +87,8 @@ pub const ALL: &[(&str, &str)] = &[
     ("all items", "a stream that ended well has brought all of its items"),
     ("who cancelled", "a cancellation names somebody who asked for it"),
     ("no violation", "actors of ours break no rule of the protocol"),
-    ("nothing new at the end", "an actor that is to end starts no task"),
+    ("as it ended", "an outcome is what the task did, or somebody on its way was cut off"),
+    ("nothing new at the end", "an actor that is to end starts nothing, nor does a nursery"),
     ("credit", "no more items wait to be read than there was credit for"),
     ("no ghosts", "the registry does not tell of an actor that is gone for long"),
     ("nobody works for the gone", "a task whose outcome is known before it ends is told to end"),
@@ -95,6 +120,12 @@ impl Checks {
                 let ending = self.closing.contains_key(&host.name);
                 self.must("nothing new at the end", !ending, || format!("{}: {func}", host.name));
             }
+            Output::Effect(Effect::Spawn { child, .. }) => {
+                let ending = self.closing.contains_key(&host.name);
+                self.must("nothing new at the end", !ending, || {
+                    format!("{}: {child:?}", host.name)
+                });
+            }
             Output::Effect(Effect::CancelTask { dialog }) => {
                 let fresh = self.told.insert((host.name.clone(), *dialog));
                 self.must("told once", fresh, || format!("{}: {dialog:?}", host.name));
@@ -122,6 +153,7 @@ impl Checks {
         self.must("no message after closed", !over, || format!("{}: {event:?}", host.name));
         match event {
             NurseryEvent::Closed => drop(self.nurseries.insert(key)),
+            NurseryEvent::CancelBody => self.asks(host),
             NurseryEvent::Ended { child, .. } => {
                 let fresh = self.ended.insert((host.name.clone(), *child));
                 self.must("one end", fresh, || format!("{}: {event:?}", host.name));
@@ -146,6 +178,7 @@ impl Checks {
             Event::Closing { budget, why } => {
                 let now = host.actor.as_ref().map_or(Instant::default(), |actor| actor.now());
                 self.closing.insert(name(), (now, *budget));
+                self.asks(host);
                 let us = host.actor.as_ref().map(|actor| actor.uid().clone());
                 let by_another = |by: &Uid| us.as_ref() != Some(by);
                 if !matches!(why, EndReason::Cancelled { by } if by_another(by)) {
@@ -180,6 +213,11 @@ impl Checks {
         let in_time = took <= *budget + LATE || host.lapsed >= Some(*since);
         let text = format!("{} took {took:?} of {budget:?}", host.name);
         self.must("budget", in_time, || text);
+    }
+
+    /// It asks for the end of something.
+    pub fn asks(&mut self, host: &Host) {
+        self.askers.extend(host.actor.as_ref().map(|actor| actor.uid().clone()));
     }
 
     /// A program raises an error; its way up is what has to be well for it to come through.
@@ -234,11 +272,67 @@ impl Kernel {
         let itself = error.canceller.as_ref() == Some(&error.src);
         let known = match &error.canceller {
             Some(uid) if itself => self.checks.ended_itself.contains(uid),
-            Some(_) => !ours,
+            Some(uid) => !ours && self.checks.askers.contains(uid),
             None => false,
         };
         let text = || format!("host {host}, which asked: {asked}: {error:?}");
         self.checks.must("who cancelled", known, text);
+    }
+
+    /// Somebody asks an actor to end.
+    pub fn cancels(&mut self, host: HostId, conn: ConnId) {
+        self.checks.asks(&self.hosts[host]);
+        let Some(target) = self.host_at(host, conn) else { return };
+        let is_child = |parent: HostId, child: HostId| {
+            self.hosts[child].parent.is_some_and(|(of, _)| of == parent)
+        };
+        self.cover.hit(match () {
+            () if host == target => "cancel: of an actor by itself",
+            () if is_child(host, target) => "cancel: of a child",
+            () if is_child(target, host) => "cancel: of the parent",
+            () => "cancel: of a third actor",
+        });
+        let last = self.checks.cancels.insert(target, (self.now, host));
+        if let Some((at, by)) = last
+            && at.until(self.now) < Duration::from_millis(5)
+        {
+            self.cover.hit(if by == host { "cancel: twice" } else { "cancel: by two at once" });
+        }
+    }
+
+    /// A task returns.
+    pub fn returns(&mut self, host: HostId, dialog: DialogId, way: usize) {
+        self.checks.endings.insert(way, Ending::Returned);
+        let mail = self.hosts[host].mail.dialogs.get(&dialog);
+        if mail.is_some_and(|mail| mail.cancelled) {
+            self.cover.hit("race: it is to be cancelled, and has returned");
+        }
+    }
+
+    /// An outcome is what the task did; or who was asked is gone, or on its way out.
+    pub fn check_ending(&mut self, host: HostId, far: Far, outcome: &Outcome) {
+        let ending = self.checks.endings.get(&far.way);
+        let is_out = |host: HostId| {
+            let host = &self.hosts[host];
+            host.hurt || host.died.is_some() || host.mail.closing
+        };
+        let cut = is_out(host) || far.to.is_none_or(is_out);
+        let holds = match outcome {
+            Outcome::Returned(pld) => {
+                let is_its = pld[..] == value(far.way) || pld[..] == [0xc0];
+                let is_unsure = self.options.base && pld[..] == [0xc0];
+                is_unsure || (ending == Some(&Ending::Returned) && is_its)
+            }
+            Outcome::Errored { error, violation: None } => match Failure::parse(error) {
+                told if told.ids.is_empty() && error.src_type != "Lost" => true,
+                told => ending == Some(&Ending::Failed(told.ids)),
+            },
+            Outcome::Cancelled { by_us: false, .. } => ending == Some(&Ending::Cancelled) || cut,
+            Outcome::PeerLost { .. } => cut,
+            _ => true,
+        };
+        let text = format!("host {host}, at {far:?}: {outcome:?}, and it {ending:?}");
+        self.checks.must("as it ended", holds, || text);
     }
 
     /// A task that was cancelled has its outcome within its budget, be the far end alive or not.

@@ -61,6 +61,7 @@ impl<'a> OwnNursery<'a> {
 impl Drop for OwnNursery<'_> {
     fn drop(&mut self) {
         let Some((cx, id)) = self.0.take() else { return };
+        cx.look(|k| k.checks.asks(&k.hosts[cx.host]));
         cx.try_command(|actor, now| {
             // It exists until its body is done, which it is only now.
             let _ = actor.cancel_nursery(now, id);
@@ -88,7 +89,10 @@ impl<'a> OwnDialog<'a> {
 impl Drop for OwnDialog<'_> {
     fn drop(&mut self) {
         let Some((cx, id)) = self.0.take() else { return };
-        cx.look(|k| k.checks.blocked.remove(&(cx.host, id)));
+        cx.look(|k| {
+            k.checks.blocked.remove(&(cx.host, id));
+            k.checks.asks(&k.hosts[cx.host]);
+        });
         cx.try_command(|actor, now| actor.abandon(now, id));
     }
 }

@@ -393,6 +393,12 @@ impl Kernel {
         }
     }
 
+    /// Who is at the other end of a connection.
+    pub fn host_at(&self, host: HostId, conn: ConnId) -> Option<HostId> {
+        let end = self.hosts[host].conns.get(&conn)?;
+        Some(self.ends[end ^ 1].host)
+    }
+
     /// Whether it has a socket that is not closed yet.
     pub(super) fn has_open(&self, host: HostId) -> bool {
         let host = &self.hosts[host];
@@ -576,10 +582,9 @@ impl Kernel {
         let jitter = self.moment();
         let mut at = last.max(self.now + self.ends[to].latency + jitter);
         if self.chance(Fault::Lag, 200) {
-            let late = Duration::from_millis([300, 700, 4000][self.source.below(3)]);
-            at = at + late;
+            at = at + Duration::from_millis([300, 700, 4000][self.source.below(3)]);
             self.hurt_link(to);
-            self.slow(late);
+            self.slow(self.now.until(at));
         }
         self.ends[to].inbox.push_back((at, bytes));
         self.at(at, What::Arrive(to));

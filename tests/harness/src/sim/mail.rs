@@ -11,8 +11,12 @@ use tractor_core::{
 /// What one side of a dialog was told.
 #[derive(Debug, Default)]
 pub struct DialogMail {
+    /// The task exists.
+    pub accepted: bool,
     /// The context is set up.
     pub started: bool,
+    /// Something goes over its stream just now.
+    pub flows: bool,
     /// Numbers and lengths of the items that are here to be read.
     pub items: VecDeque<(u32, usize)>,
     /// No more come.
@@ -53,6 +57,8 @@ pub struct Mail {
     pub starts: Vec<(DialogId, String)>,
     /// A child has its instructions.
     pub has_spec: bool,
+    /// A child has said that it can be used.
+    pub booted: bool,
     /// The actor is to end.
     pub closing: bool,
     /// It has.
@@ -69,6 +75,19 @@ impl Mail {
     /// A task is to end.
     pub fn cancel(&mut self, dialog: DialogId) {
         self.dialogs.entry(dialog).or_default().cancelled = true;
+    }
+
+    /// Where in its life an actor is, for counting kills.
+    pub fn stage(&self) -> &'static str {
+        match self {
+            mail if mail.ended => "killed: ended",
+            mail if mail.closing => "killed: while it ends",
+            mail if mail.dialogs.values().any(|dialog| dialog.flows) => "killed: in a stream",
+            mail if mail.booted => "killed: at work",
+            mail if mail.has_spec => "killed: before it is ready",
+            mail if mail.conns.is_empty() => "killed: before the handshake",
+            _ => "killed: before its instructions",
+        }
     }
 
     /// Keeps an event.
@@ -89,7 +108,9 @@ impl Mail {
 impl DialogMail {
     fn put(&mut self, event: DialogEvent) {
         match event {
+            DialogEvent::Accepted => self.accepted = true,
             DialogEvent::Started(_) => self.started = true,
+            DialogEvent::Dropped(count) => drop(self.items.drain(..count as usize)),
             DialogEvent::Items(batch) => {
                 for chunk in batch.chunks {
                     match chunk.count {

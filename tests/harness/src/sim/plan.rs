@@ -1,6 +1,7 @@
 //! The programs of a run: what every task of every actor does, drawn from the seed before anything
 //! happens. A task of a plan is started by name: the function `17` is plan 17.
 
+use tractor_core::OverrunPolicy;
 use tractor_core::msg::FuncType;
 
 use super::options::Options;
@@ -14,6 +15,8 @@ pub type PlanId = usize;
 pub struct Plan {
     /// What kind of function it is.
     pub func: FuncType,
+    /// How it begins.
+    pub begin: Begin,
     /// What it does, in order; after `started`, when it is a context.
     pub steps: Vec<Step>,
     /// What goes over its stream, when it has one.
@@ -33,11 +36,23 @@ pub struct StreamPlan {
     pub len: usize,
     /// How long each reader takes for an item, ms.
     pub read_ms: u64,
-    /// Whether each side, the caller's first, wants no more than a few items that wait: else the
-    /// context fails.
-    pub strict: [bool; 2],
+    /// What each side, the caller's first, does when more items come than it reads.
+    pub policies: [OverrunPolicy; 2],
     /// The caller stops reading after so many, and ends its block.
     pub enough: Option<u32>,
+}
+
+/// How a task begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At once.
+    AtOnce,
+    /// It takes so long until it is accepted, ms, and a context so long until it is set up.
+    Late(u64, u64),
+    /// It is refused, as one is whose function does not exist.
+    Refused,
+    /// A context fails before it is set up.
+    FailsSetup,
 }
 
 /// How a task ends, when nobody ends it.
@@ -47,6 +62,8 @@ pub enum End {
     Return,
     /// It fails with an error of its own.
     Fail,
+    /// It panics.
+    Panic,
     /// It waits until it is cancelled.
     Forever,
     /// The same, and then takes so long to clean up, ms.
@@ -68,6 +85,19 @@ pub enum Who {
     Parent,
     /// An actor by its name, from the registrar.
     Named(usize),
+}
+
+/// What is asked of the registrar.
+#[derive(Clone, Copy, Debug)]
+pub enum Ask {
+    /// Where an actor of this name is, as soon as there is one.
+    Wait(usize),
+    /// Who has this name, and then whoever else has it.
+    Watch(usize),
+    /// Who there is.
+    List,
+    /// That nobody answers at the address of the actor of this name, true or not.
+    ReportDead(usize),
 }
 
 /// One step of a task.
@@ -107,6 +137,8 @@ pub enum Step {
     },
     /// Asks another actor to end, as somebody who is not its parent may, or its parent.
     CancelActor(Who),
+    /// Asks the registrar something.
+    Ask(Ask),
     /// Fails.
     Fail,
 }
@@ -181,7 +213,8 @@ impl Drawing<'_> {
                 Step::Both((0..branches).map(|_| self.some(depth, has_children)).collect())
             }
             9 | 12 => Step::Catch(self.some(depth, has_children)),
-            10 => Step::CancelActor(self.who(has_children)),
+            10 => self.cancel_actor(has_children),
+            13 if self.source.once_in(2) => Step::Ask(self.ask()),
             11 if self.source.once_in(3) => Step::Fail,
             20..=22 => Step::Dropped {
                 steps: self.some(depth, has_children),
@@ -195,6 +228,25 @@ impl Drawing<'_> {
         let to = self.who(has_children);
         let limit = [None, None, Some(0), Some(3), Some(50)][self.source.below(5)];
         Step::Call { to, plan: self.plan(depth + 1), limit }
+    }
+
+    /// By one, or by two at once.
+    fn cancel_actor(&mut self, has_children: bool) -> Step {
+        let whom = self.who(has_children);
+        match self.source.once_in(3) {
+            true => Step::Both(vec![vec![Step::CancelActor(whom)], vec![Step::CancelActor(whom)]]),
+            false => Step::CancelActor(whom),
+        }
+    }
+
+    fn ask(&mut self) -> Ask {
+        let name = self.source.below(self.actors + 1);
+        match self.source.below(4) {
+            0 => Ask::Wait(name),
+            1 => Ask::Watch(name),
+            2 => Ask::List,
+            _ => Ask::ReportDead(name),
+        }
     }
 
     fn who(&mut self, has_children: bool) -> Who {
@@ -242,8 +294,8 @@ impl Drawing<'_> {
             _ => Vec::new(),
         };
         let stream = (func != FuncType::Call && self.source.below(3) > 0).then(|| self.stream());
-        let end = self.end();
-        self.plans.push(Plan { func, steps, stream, end });
+        let (begin, end) = (self.begin(), self.end());
+        self.plans.push(Plan { func, begin, steps, stream, end });
         self.plans.len() - 1
     }
 
@@ -254,18 +306,33 @@ impl Drawing<'_> {
             up: count(self.source),
             len: [0, 8, 60, 2000, 30_000][self.source.below(5)],
             read_ms: if self.source.once_in(4) { 2 } else { 0 },
-            strict: match self.source.below(12) {
-                0 => [true, true],
-                1 => [true, false],
-                2 | 3 => [false, true],
-                _ => [false, false],
-            },
+            policies: [self.policy(), self.policy()],
             enough: self.source.once_in(6).then(|| self.source.below(6) as u32),
+        }
+    }
+
+    fn policy(&mut self) -> OverrunPolicy {
+        match self.source.below(10) {
+            0 => OverrunPolicy::Error,
+            1 => OverrunPolicy::DropOldest([1, 20][self.source.below(2)]),
+            _ => OverrunPolicy::Backpressure,
+        }
+    }
+
+    fn begin(&mut self) -> Begin {
+        let mut wait = || [0, 2, 40][self.source.below(3)];
+        let late = Begin::Late(wait(), wait());
+        match self.source.below(16) {
+            0 => late,
+            1 if self.source.once_in(3) => Begin::Refused,
+            2 if self.source.once_in(3) => Begin::FailsSetup,
+            _ => Begin::AtOnce,
         }
     }
 
     fn end(&mut self) -> End {
         match self.source.below(20) {
+            0 if self.source.once_in(3) => End::Panic,
             0..=8 => End::Return,
             9..=11 => End::Fail,
             12..=14 => End::Forever,

@@ -6,7 +6,7 @@ use tractor_core::msg::Features;
 use tractor_core::supervise::ExitStatus;
 use tractor_core::{ChildId, Config, Input, Signal};
 
-use super::kernel::{EndId, HostId, Kernel, Process, Unborn, What};
+use super::kernel::{EndId, HostId, Kernel, Process, What};
 use super::mail::Mail;
 use super::options::Fault;
 
@@ -20,7 +20,12 @@ impl Kernel {
             let why = "no such program".into();
             return self.fact(parent, Input::SpawnFailed { child, why });
         }
-        let mut config = config(&unborn);
+        let mut config = Config::new("");
+        config.token = unborn.token;
+        if unborn.base {
+            self.speaks_base(&mut config);
+            self.cover.hit("base: a child");
+        }
         config.name = uid.name.to_string();
         config.uuid = Some(uid.uuid.to_string());
         let host = self.add_host(unborn.name, config);
@@ -48,6 +53,12 @@ impl Kernel {
         }
     }
 
+    /// An actor with these settings is as the reference, which asks nobody how far it is.
+    pub(super) fn speaks_base(&mut self, config: &mut Config) {
+        config.features = Features::BASE;
+        config.base_pace = 0;
+    }
+
     pub(super) fn signal(&mut self, host: HostId, child: ChildId, signal: Signal) {
         let Some(&child) = self.hosts[host].children.get(&child) else { return };
         self.cover.signal(signal);
@@ -68,6 +79,10 @@ impl Kernel {
             return;
         }
         self.trace.died(self.now, host, &self.hosts[host].name, status);
+        if status != ExitStatus::Code(0) {
+            let when = self.hosts[host].mail.stage();
+            self.cover.hit(when);
+        }
         self.hosts[host].process = Process::Zombie(status);
         self.hosts[host].died = Some(self.passed());
         self.hosts[host].mail = Mail::default();
@@ -119,15 +134,4 @@ impl Kernel {
         }
         self.wake(host);
     }
-}
-
-/// The settings of a child's actor.
-fn config(unborn: &Unborn) -> Config {
-    let mut config = Config::new("");
-    config.token = unborn.token;
-    if unborn.base {
-        config.features = Features::BASE;
-        config.base_pace = 0; // As the reference, which asks nobody how far it is.
-    }
-    config
 }

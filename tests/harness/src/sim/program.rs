@@ -11,9 +11,9 @@ use tractor_core::{Call, ChildId, ConnId, DialogId, NurseryId, Outcome};
 use super::drops::{self, OwnDialog, OwnNursery};
 use super::kernel::{self, HostId, Unborn};
 use super::plan::{ChildPlan, Plan, PlanId, Step, Who};
-use super::registry::named;
+use super::registry::{self, named};
 use super::streams::{flow, open_stream};
-use super::task::{Cx, Done, Failure, both, join};
+use super::task::{Cx, Done, Failure, Far, both, join};
 
 /// How long a look into the registry, or a connect, may take a program.
 pub const PATIENCE_MS: u64 = 3000;
@@ -52,6 +52,7 @@ async fn one(cx: &Cx, step: &Step) -> Done {
         },
         Step::Dropped { steps, ms } => drops::dropped(cx, steps, *ms).await,
         Step::CancelActor(who) => cancel_actor(cx, *who).await,
+        Step::Ask(what) => registry::ask(cx, *what).await,
         Step::Fail => Err(cx.fail()),
     }
 }
@@ -119,8 +120,11 @@ async fn spawn(cx: &Cx, nursery: NurseryId, plan: &ChildPlan) -> Result<ChildId,
     };
     let spawned = cx.look(|k| {
         let now = k.now;
+        let over = k.hosts[cx.host].mail.nurseries.get(&nursery).is_some_and(|n| n.cancelled);
         let actor = k.hosts[cx.host].actor.as_mut()?;
         let (child, _) = actor.spawn(now, nursery, config).ok()?;
+        let text = || format!("host {}: a child in a nursery that was cancelled", cx.host);
+        k.checks.must("nothing new at the end", !over, text);
         let unborn = Unborn { name: plan.name, base: plan.base, token };
         k.unborn.insert((cx.host, child), unborn);
         Some(child)
@@ -150,6 +154,7 @@ async fn run_main(cx: &Cx, child: ChildId, plan: PlanId) -> Done {
 /// Ends a nursery, and waits until nothing is left of it.
 async fn close_nursery(cx: &Cx, id: NurseryId, cancel: bool, mut result: Done) -> Done {
     if cancel || result.is_err() {
+        cx.look(|k| k.checks.asks(&k.hosts[cx.host]));
         cx.command(|actor, now| actor.cancel_nursery(now, id).ok());
     }
     cx.command(|actor, now| actor.join_nursery(now, id).ok());
@@ -158,6 +163,7 @@ async fn close_nursery(cx: &Cx, id: NurseryId, cancel: bool, mut result: Done) -
         Ok(ends) => ends,
         Err(cancelled) => {
             result = both(result, Err(cancelled));
+            cx.look(|k| k.checks.asks(&k.hosts[cx.host]));
             cx.command(|actor, now| actor.cancel_nursery(now, id).ok());
             let shielded = cx.shielded();
             shielded.wait(|k| nursery_failures(k, cx.host, id)).await.unwrap_or_default()
@@ -214,7 +220,7 @@ async fn resolve(cx: &Cx, who: Who) -> Result<Option<ConnId>, Failure> {
 
 async fn cancel_actor(cx: &Cx, who: Who) -> Done {
     if let Some(conn) = resolve(cx, who).await? {
-        cx.look(|k| k.cover.hit("task: cancels an actor"));
+        cx.look(|k| k.cancels(cx.host, conn));
         cx.command(|actor, now| actor.cancel_peer(now, conn).ok());
     }
     Ok(())
@@ -232,6 +238,8 @@ async fn call(cx: &Cx, conn: ConnId, plan: PlanId, main: Option<ChildId>) -> Don
         k.ways.push(kernel::Way::clone(&cx.way));
         k.ways.len() - 1
     });
+    let to = cx.look(|k| k.host_at(cx.host, conn));
+    let far = Far { way, to };
     let func = format!("{plan}.{way}");
     let call = Call { func_type: what.func, ns: "app", func: &func, kwargs: &[0x80] };
     let dialog = match cx.command(|actor, now| actor.start(now, conn, &call)) {
@@ -241,28 +249,39 @@ async fn call(cx: &Cx, conn: ConnId, plan: PlanId, main: Option<ChildId>) -> Don
     };
     let own = OwnDialog::new(cx, dialog);
     if let Some(child) = main {
+        // With it the child ends.
+        cx.look(|k| k.checks.asks(&k.hosts[cx.host]));
         cx.command(|actor, _| actor.set_main(child, dialog).ok());
     }
     let mut block = block(cx, dialog, &what).await;
     if let Err(failure) = &mut block {
-        let asked = cx.command(|actor, now| actor.cancel(now, dialog)).is_ok();
+        let asked = cancel(cx, dialog);
         cx.look(|k| k.cover.hit("dialog: cancelled"));
         let since = cx.look(|k| k.now);
         let outcome = cx.shielded().wait(|k| take_outcome(k, cx.host, dialog)).await?;
         own.ended();
         cx.look(|k| k.check_cancelled(cx.host, since));
-        let told = cx.outcome(&outcome, asked);
-        cover_outcome(cx, &outcome);
+        let told = cx.outcome(&outcome, asked, far);
+        cover_outcome(cx, &outcome, asked);
         return both(Err(std::mem::take(failure)), told);
     }
     let (outcome, asked) = block?;
     own.ended();
-    cover_outcome(cx, &outcome);
-    cx.outcome(&outcome, asked)
+    cover_outcome(cx, &outcome, asked);
+    cx.outcome(&outcome, asked, far)
 }
 
-fn cover_outcome(cx: &Cx, outcome: &Outcome) {
+/// Asks a far task to end; whether it still could be asked.
+fn cancel(cx: &Cx, dialog: DialogId) -> bool {
+    cx.look(|k| k.checks.asks(&k.hosts[cx.host]));
+    cx.command(|actor, now| actor.cancel(now, dialog)).is_ok()
+}
+
+fn cover_outcome(cx: &Cx, outcome: &Outcome, asked: bool) {
     cx.look(|k| {
+        if let (Outcome::Returned(_), true) = (outcome, asked) {
+            k.cover.hit("race: it returned, and was to be cancelled");
+        }
         k.cover.hit(match outcome {
             Outcome::Returned(_) => "outcome: returned",
             Outcome::Errored { violation: None, .. } => "outcome: failed",
@@ -277,12 +296,13 @@ fn cover_outcome(cx: &Cx, outcome: &Outcome) {
 
 /// The block around a task: its stream, then its outcome, and whether it was cancelled from here.
 async fn block(cx: &Cx, dialog: DialogId, plan: &Plan) -> Result<(Outcome, bool), Failure> {
-    if plan.func == FuncType::Context {
-        let started = cx.wait(|k| {
+    if plan.func != FuncType::Call {
+        let begun = cx.wait(|k| {
             let mail = k.hosts[cx.host].mail.dialogs.get(&dialog)?;
-            (mail.started || mail.done.is_some()).then_some(mail.started)
+            let begun = mail.started || (mail.accepted && plan.func == FuncType::Stream);
+            (begun || mail.done.is_some()).then_some(begun)
         });
-        if !started.await? {
+        if !begun.await? {
             let outcome = cx.wait(|k| take_outcome(k, cx.host, dialog)).await?;
             return Ok((outcome, false));
         }
@@ -293,7 +313,7 @@ async fn block(cx: &Cx, dialog: DialogId, plan: &Plan) -> Result<(Outcome, bool)
         let enough = flow(cx, dialog, stream, Side::Caller, plan.func).await?;
         if enough {
             cx.look(|k| k.cover.hit("stream: enough"));
-            let asked = cx.command(|actor, now| actor.cancel(now, dialog)).is_ok();
+            let asked = cancel(cx, dialog);
             let outcome = cx.shielded().wait(|k| take_outcome(k, cx.host, dialog)).await?;
             return Ok((outcome, asked));
         }

@@ -176,12 +176,12 @@ impl Runner {
     fn serve(&mut self, host: HostId, dialog: DialogId, func: &str) {
         let (plan, way) = func.split_once('.').expect("functions are named by us");
         let plan: usize = plan.parse().expect("a plan's number");
-        let way: usize = way.parse().expect("a way's number");
-        let mut way = self.world.borrow().ways[way].clone();
+        let number: usize = way.parse().expect("a way's number");
+        let mut way = self.world.borrow().ways[number].clone();
         way.hosts.push(host);
         let cx = Cx::body(&self.world, &self.plans, host).callee(dialog, way);
         let plan = self.plans.all[plan].clone();
-        let task = Box::pin(serve::serve(cx, dialog, plan));
+        let task = Box::pin(serve::serve(cx, dialog, plan, number));
         self.tasks.entry(host).or_default().push(task);
     }
 
@@ -205,6 +205,7 @@ impl Runner {
         if kernel.checks.broken.is_empty() {
             check::at_rest(&mut kernel);
         }
+        kernel.count_sizes();
         Report {
             broken: std::mem::take(&mut kernel.checks.broken),
             hash: kernel.trace.hash,
@@ -222,6 +223,10 @@ impl Kernel {
     fn add_root(&mut self, n: usize) -> HostId {
         let mut config = Config::new(format!("root{n}"));
         config.is_registrar = n == 0;
+        if self.options.base && self.source.once_in(4) {
+            self.speaks_base(&mut config);
+            self.cover.hit(if n == 0 { "base: a registrar" } else { "base: a root" });
+        }
         let host = self.add_host(usize::MAX - n, config);
         self.trace.born(self.now, host, &self.hosts[host].name);
         let addr = kernel::address(host);
@@ -232,6 +237,19 @@ impl Kernel {
         });
         self.wake(host);
         host
+    }
+
+    /// Counts the trees that are as deep or as large as may be.
+    fn count_sizes(&mut self) {
+        let above = |host: &HostId| self.hosts[*host].parent.map(|(parent, _)| parent);
+        let depth = |host| std::iter::successors(Some(host), above).count() - 1;
+        let deepest = (0..self.hosts.len()).map(depth).max().unwrap_or(0);
+        if deepest >= 5 {
+            self.cover.hit("tree: five deep");
+        }
+        if self.hosts.len() >= 10 {
+            self.cover.hit("tree: of ten");
+        }
     }
 
     /// When the last process has to be gone: by then all have been told to end, and nothing is

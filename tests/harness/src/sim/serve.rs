@@ -4,35 +4,35 @@ use tractor_core::dialog::table::Side;
 use tractor_core::msg::FuncType;
 use tractor_core::{DialogId, Payload};
 
+use super::check::{self, Ending};
 use super::kernel;
-use super::plan::{End, Plan, Step};
+use super::plan::{Begin, End, Plan, Step};
 use super::program::{PATIENCE_MS, steps};
 use super::registry::register;
 use super::streams::{flow, open_stream};
 use super::task::{Cx, Done, Failure};
 
 /// A task that somebody asked for.
-pub async fn serve(cx: Cx, dialog: DialogId, plan: Plan) {
-    let func = plan.func;
-    let accepted = cx.command(|actor, now| actor.accept(now, dialog, func)).is_ok();
-    let started = func != FuncType::Context
-        || cx.command(|actor, now| actor.started(now, dialog, Payload::Borrowed(&[7]))).is_ok();
-    let result = match accepted && started {
-        true => work(&cx, dialog, &plan).await,
-        false => Err(Failure::cancelled()),
+pub async fn serve(cx: Cx, dialog: DialogId, plan: Plan, way: usize) {
+    let result = match set_up(&cx, dialog, &plan).await {
+        Ok(()) => work(&cx, dialog, &plan).await,
+        result => result,
     };
     match result {
         Ok(()) => {
+            let value = check::value(way);
             let finished =
-                cx.command(|actor, now| actor.finish(now, dialog, Payload::Borrowed(&[5])));
-            if finished.is_err() {
-                cx.command(|actor, now| actor.cancelled(now, dialog));
+                cx.command(|actor, now| actor.finish(now, dialog, Payload::Borrowed(&value)));
+            match finished {
+                Ok(()) => cx.look(|k| k.returns(cx.host, dialog, way)),
+                Err(_) => cancelled(&cx, dialog, way),
             }
         }
         Err(failure) if failure.ids.is_empty() && failure.cancelled => {
-            cx.command(|actor, now| actor.cancelled(now, dialog));
+            cancelled(&cx, dialog, way);
         }
         Err(failure) => {
+            cx.look(|k| k.checks.endings.insert(way, Ending::Failed(failure.ids.clone())));
             let error = cx.report(&failure);
             cx.look(|k| {
                 let over = k.hosts[cx.host].mail.dialogs.get(&dialog);
@@ -45,10 +45,45 @@ pub async fn serve(cx: Cx, dialog: DialogId, plan: Plan) {
     }
 }
 
+fn cancelled(cx: &Cx, dialog: DialogId, way: usize) {
+    cx.look(|k| k.checks.endings.insert(way, Ending::Cancelled));
+    cx.command(|actor, now| actor.cancelled(now, dialog));
+}
+
+/// What comes before the work: who asked learns that the task exists, and that a context stands.
+async fn set_up(cx: &Cx, dialog: DialogId, plan: &Plan) -> Done {
+    let (accept_ms, start_ms) = match plan.begin {
+        Begin::Late(accept, start) => (accept, start),
+        _ => (0, 0),
+    };
+    wait_ms(cx, accept_ms).await?;
+    if plan.begin == Begin::Refused {
+        return Err(cx.fail());
+    }
+    if cx.command(|actor, now| actor.accept(now, dialog, plan.func)).is_err() {
+        return Err(Failure::cancelled());
+    }
+    if plan.func != FuncType::Context {
+        return Ok(());
+    }
+    wait_ms(cx, start_ms).await?;
+    if plan.begin == Begin::FailsSetup {
+        return Err(cx.fail());
+    }
+    match cx.command(|actor, now| actor.started(now, dialog, Payload::Borrowed(&[7]))) {
+        Ok(()) => Ok(()),
+        Err(_) => Err(Failure::cancelled()),
+    }
+}
+
+async fn wait_ms(cx: &Cx, ms: u64) -> Done {
+    if ms == 0 { Ok(()) } else { cx.sleep(ms).await }
+}
+
 async fn work(cx: &Cx, dialog: DialogId, plan: &Plan) -> Done {
     let mut result = Ok(());
     if let Some(stream) = plan.stream
-        && open_stream(cx, dialog, stream, Side::Callee)
+        && (plan.func == FuncType::Stream || open_stream(cx, dialog, stream, Side::Callee))
     {
         result = flow(cx, dialog, stream, Side::Callee, plan.func).await.map(drop);
     }
@@ -81,6 +116,7 @@ async fn end(cx: &Cx, end: End) -> Done {
     match end {
         End::Return => Ok(()),
         End::Fail => Err(cx.fail()),
+        End::Panic => Err(cx.panic()),
         End::Cancelled => {
             cx.look(|k| {
                 let uid = k.hosts[cx.host].actor.as_ref().map(|actor| actor.uid().clone());
@@ -98,6 +134,9 @@ async fn end(cx: &Cx, end: End) -> Done {
 
 /// What a root does.
 pub async fn root(cx: Cx, body: Vec<Step>) {
+    cx.look(|k| k.hosts[cx.host].mail.booted = true);
+    // It may be found if it can, and works if not.
+    let _ = register(&cx.in_limit(PATIENCE_MS)).await;
     let result = steps(&cx, &body).await;
     if let Err(failure) = &result {
         cx.look(|k| k.checks.report(&failure.ids));
@@ -127,4 +166,5 @@ pub async fn boot(cx: Cx) {
         actor.enable("app");
         let _ = actor.booted(now, addrs);
     });
+    cx.look(|k| k.hosts[cx.host].mail.booted = true);
 }

@@ -22,8 +22,19 @@ pub type World = Rc<RefCell<Kernel>>;
 /// A task's future.
 pub type Running = Pin<Box<dyn Future<Output = ()>>>;
 
-/// The type of the errors that programs raise.
+/// The types of the errors that programs raise: as such, and by a panic.
 pub const RAISED: &str = "Raised";
+/// See [`RAISED`].
+pub const PANICKED: &str = "RustPanic";
+
+/// Where a task runs that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Far {
+    /// The number of its way.
+    pub way: usize,
+    /// Its host.
+    pub to: Option<HostId>,
+}
 
 /// What something has failed of.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,6 +45,8 @@ pub struct Failure {
     pub lost: u32,
     /// It was cancelled.
     pub cancelled: bool,
+    /// A task panicked.
+    pub panicked: bool,
 }
 
 impl Failure {
@@ -52,6 +65,7 @@ impl Failure {
         self.ids.extend(other.ids);
         self.lost += other.lost;
         self.cancelled |= other.cancelled;
+        self.panicked |= other.panicked;
         self
     }
 
@@ -62,11 +76,13 @@ impl Failure {
     }
 
     /// What was sent.
-    fn parse(error: &RemoteError) -> Failure {
+    pub fn parse(error: &RemoteError) -> Failure {
         let message = error.message.as_ref().map(ToString::to_string).unwrap_or_default();
-        match error.src_type == RAISED && !message.is_empty() {
+        let is_ours = error.src_type == RAISED || error.src_type == PANICKED;
+        match is_ours && !message.is_empty() {
             true => Failure {
                 ids: message.split(',').filter_map(|id| id.parse().ok()).collect(),
+                panicked: error.src_type == PANICKED,
                 ..Failure::default()
             },
             false => Failure::lost(),
@@ -276,6 +292,12 @@ impl Cx {
         Failure { ids: vec![id], ..Failure::default() }
     }
 
+    /// The same by a panic.
+    pub fn panic(&self) -> Failure {
+        self.look(|k| k.cover.hit("task: panics"));
+        Failure { panicked: true, ..self.fail() }
+    }
+
     /// Writes it down.
     pub fn note(&self, text: impl FnOnce() -> String) {
         self.look(|k| {
@@ -288,12 +310,14 @@ impl Cx {
     pub fn report(&self, failure: &Failure) -> RemoteError {
         self.command(|actor, _| match failure.ids.is_empty() {
             true => actor.own_error("Lost", ""),
+            false if failure.panicked => actor.own_error(PANICKED, &failure.message()),
             false => actor.own_error(RAISED, &failure.message()),
         })
     }
 
     /// What an outcome means for who asked for it. `asked`: it was cancelled from here.
-    pub fn outcome(&self, outcome: &Outcome, asked: bool) -> Done {
+    pub fn outcome(&self, outcome: &Outcome, asked: bool, far: Far) -> Done {
+        self.look(|k| k.check_ending(self.host, far, outcome));
         match outcome {
             Outcome::Returned(_) => Ok(()),
             Outcome::Errored { error, violation: None } => {
