@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tractor_core::{
     Census, ChildId, CloseReason, ConnId, DialogEvent, DialogId, Effect, EndReason, Event, Instant,
-    NurseryEvent, NurseryId, Outcome, Output, Uid,
+    Life, NurseryEvent, NurseryId, Outcome, Output, Uid,
 };
 
 use tractor_core::error::Violation;
@@ -17,6 +17,10 @@ use super::task::{Failure, Far};
 
 /// Credit for so many is there before a receiver says how much there is (`docs/protocol.md` §6.7).
 const EARLY_ITEMS: usize = 64;
+
+/// The same in bytes, and what each item counts on top of its length.
+const EARLY_BYTES: usize = 64 << 10;
+const ITEM_COST: usize = 64;
 
 /// The number of an error that a program raised.
 pub type ErrorId = u32;
@@ -41,6 +45,7 @@ pub fn value(way: usize) -> [u8; 5] {
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub struct Checks {
+    base: bool,
     /// What did not hold, by the name of the check.
     pub broken: Vec<(&'static str, String)>,
     done: BTreeSet<(String, DialogId)>,
@@ -78,6 +83,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("one end", "a child is reported once, a connection opens and closes once, in this order"),
     ("no message after closed", "a nursery that has closed says nothing more"),
     ("budget", "an actor has ended when its time for that is over"),
+    ("a deadline", "an actor that is to end has a deadline for whatever it waits for"),
     ("no orphan", "an actor that has ended has no child that lives"),
     ("nothing left", "at rest no process, dialog, child, deadline or byte is left"),
     ("liveness", "after everything was told to end, everything has ended, in bounded time"),
@@ -97,6 +103,11 @@ pub const ALL: &[(&str, &str)] = &[
 ];
 
 impl Checks {
+    /// Nothing was seen. `base`: some actors speak the base protocol only, and know no credit.
+    pub fn new(base: bool) -> Checks {
+        Checks { base, ..Checks::default() }
+    }
+
     /// Something does not hold.
     pub fn fail(&mut self, check: &'static str, what: String) {
         debug_assert!(ALL.iter().any(|(name, _)| *name == check), "{check} is not listed");
@@ -145,6 +156,27 @@ impl Checks {
         let most = host.actor.as_ref().map_or(0, |actor| actor.config().window_items as usize);
         let holds = unread <= most.max(EARLY_ITEMS);
         self.must("credit", holds, || format!("{}: {unread} unread", host.name));
+        self.credit_in_bytes(host, id);
+    }
+
+    /// One item may be longer than all the room.
+    fn credit_in_bytes(&mut self, host: &Host, id: DialogId) {
+        let Some((mail, actor)) = host.mail.dialogs.get(&id).zip(host.actor.as_ref()) else {
+            return;
+        };
+        let costs = mail.items.iter().map(|(_, len)| len + ITEM_COST);
+        let longest = costs.clone().max().unwrap_or(0);
+        let most = EARLY_BYTES.max(actor.config().window_bytes as usize) + longest;
+        let unread: usize = costs.sum();
+        let holds = unread <= most || self.base || !mail.brakes;
+        self.must("credit", holds, || format!("{}: {unread} of {most} bytes", host.name));
+    }
+
+    /// Whoever ends has a deadline for it, whatever he waits for.
+    pub fn waits(&mut self, host: &Host) {
+        let Some(actor) = &host.actor else { return };
+        let holds = actor.life() != Life::Closing || actor.next_deadline().is_some();
+        self.must("a deadline", holds, || format!("{} waits for ever", host.name));
     }
 
     fn nursery(&mut self, host: &Host, id: NurseryId, event: &NurseryEvent) {

@@ -52,8 +52,9 @@ impl Kernel {
             }
             Fault::HalfOpen => {
                 self.slow(run::HEAL.saturating_sub(self.ran()));
+                // In one direction, or in both.
                 self.ends[end].deaf = true;
-                self.ends[end ^ 1].deaf = true;
+                self.ends[end ^ 1].deaf = self.source.below(2) == 1;
             }
             _ => self.reset(end),
         }
@@ -111,6 +112,7 @@ impl Kernel {
         let cut: Vec<bool> = self.hosts.iter().map(|_| self.source.below(2) == 1).collect();
         let span = Duration::from_millis([300, 1500, 6000][self.source.below(3)]);
         let mut any = false;
+        self.parted = Some((self.now + span, cut.clone()));
         for end in 0..self.ends.len() {
             let (here, there) = (self.ends[end].host, self.ends[end ^ 1].host);
             if cut[here] != cut[there] && self.ends[end].alive {
@@ -126,6 +128,7 @@ impl Kernel {
     /// as the system does sooner or later.
     pub fn heal(&mut self) {
         self.troubled = false;
+        self.parted = None;
         for host in 0..self.hosts.len() {
             self.go_on(host);
         }

@@ -187,6 +187,8 @@ pub struct Kernel {
     pub options: Options,
     /// Whether faults may still come.
     pub troubled: bool,
+    /// Until when which hosts can't reach the others.
+    pub parted: Option<(Instant, Vec<bool>)>,
     /// Until when something takes longer than it should.
     pub slow_until: Duration,
     /// What was reached.
@@ -217,11 +219,12 @@ impl Kernel {
             ends: Vec::new(),
             unborn: BTreeMap::new(),
             source,
+            checks: Checks::new(options.base),
             options,
             troubled: true,
+            parted: None,
             slow_until: Duration::ZERO,
             cover: Cover::default(),
-            checks: Checks::default(),
             trace,
             ready: Vec::new(),
             ways: Vec::new(),
@@ -345,7 +348,8 @@ impl Kernel {
             | What::Fork(host, _)
             | What::Spawned(host, _)
             | What::Terminate(host)
-            | What::Refused(host, _) => Some(host),
+            | What::Refused(host, _)
+            | What::Connect(_, _, host) => Some(host),
             What::Exited(host) => self.hosts[host].parent.map(|(parent, _)| parent),
             _ => None,
         }
@@ -446,6 +450,7 @@ impl Kernel {
                 self.write(end);
             }
         }
+        self.checks.waits(&self.hosts[host]);
         self.set_deadline(host);
     }
 
@@ -641,7 +646,9 @@ impl Kernel {
         }
         self.ends[end ^ 1].fin = true;
         let last = self.ends[end ^ 1].inbox.back().map_or(self.now, |(at, _)| *at);
-        self.at(last.max(self.now), What::Arrive(end ^ 1));
+        let (here, there) = (self.ends[end].host, self.ends[end ^ 1].host);
+        let at = last.max(self.parted_until(here, there).unwrap_or(self.now));
+        self.at(at, What::Arrive(end ^ 1));
     }
 
     /// What comes to this end may end in the middle of a frame.
@@ -667,6 +674,11 @@ impl Kernel {
             self.slow(wait);
         }
         let to = listener(addr).filter(|to| *to < self.hosts.len());
+        if let Some(until) = to.and_then(|to| self.parted_until(host, to)) {
+            wait += self.now.until(until);
+            self.hosts[host].hurt = true;
+            self.slow(wait);
+        }
         let refused = self.chance(Fault::Refuse, 6);
         match to {
             Some(to) if !refused => self.after(wait, What::Connect(host, conn, to)),
@@ -675,6 +687,13 @@ impl Kernel {
                 self.after(wait, What::Refused(host, conn));
             }
         }
+    }
+
+    /// Until when they can't reach each other.
+    fn parted_until(&self, a: HostId, b: HostId) -> Option<Instant> {
+        let (until, cut) = self.parted.as_ref()?;
+        let apart = cut.get(a).zip(cut.get(b)).is_some_and(|(a, b)| a != b);
+        (apart && *until > self.now).then_some(*until)
     }
 
     fn connected(&mut self, host: HostId, conn: ConnId, to: HostId) {

@@ -15,6 +15,8 @@ pub struct DialogMail {
     pub accepted: bool,
     /// The context is set up.
     pub started: bool,
+    /// Its sender waits when it does not read.
+    pub brakes: bool,
     /// Something goes over its stream just now.
     pub flows: bool,
     /// Numbers and lengths of the items that are here to be read.

@@ -14,6 +14,10 @@ use super::task::{Cx, Done, Failure, join};
 /// Opens this side; false when it can't be.
 pub fn open_stream(cx: &Cx, dialog: DialogId, stream: StreamPlan, side: Side) -> bool {
     let policy = stream.policies[side as usize];
+    cx.look(|k| {
+        let mail = k.hosts[cx.host].mail.dialogs.entry(dialog).or_default();
+        mail.brakes = policy == OverrunPolicy::Backpressure;
+    });
     cx.command(|actor, now| actor.open_stream(now, dialog, policy)).is_ok()
 }
 
