@@ -33,11 +33,15 @@
 //!
 //! A program with `#[tractor::main]` that is built with the feature `sim` needs no change at all:
 //! with `TRACTOR_SIM_SEED=<seed>` in its environment it runs in simulation.
+//! `TRACTOR_SIM_FAULTS=all` lets things fail in it, or those that it names ([`Faults`] as text);
+//! `TRACTOR_SIM_LOG=<level>` has what is logged on stderr, for a program that has no logger.
 //!
 //! # What fails
-//! [`Faults`] is a kit: kills, pauses, cut and stalled links, failing spawns, clock jumps, as the
-//! seed says. A program that knows that it is simulated does them by hand: [`kill`], [`pause`],
-//! [`cut`], [`stall`], [`fail_spawns`], [`jump`].
+//! [`Faults`] is a kit: kills, crashes, pauses; links that are cut, stalled or silent; partitions;
+//! connects that are refused or slow; failing spawns, clock jumps, as the seed says. A program that
+//! knows that it is simulated does them by hand: [`kill`], [`crash`], [`pause`], [`cut`],
+//! [`stall`], [`silence`], [`partition`], [`refuse_connects`], [`slow_connects`], [`fail_spawns`],
+//! [`jump`].
 //!
 //! # What is not simulated
 //! * Memory: actors of a run are in one process, and share its statics. A real child has its own.
@@ -64,7 +68,7 @@ use tractor_executors::Executor as _;
 
 use crate::ambient::WithRoot;
 use crate::host::Host;
-use crate::os::Signal;
+use crate::os::{ExitStatus, Signal};
 use crate::root::{RootConfig, over};
 use crate::{init, panics, scope};
 
@@ -85,6 +89,12 @@ use world::{ROOT, World};
 
 /// The variable that has a program run in simulation, with one seed.
 const SEED_ENV: &str = "TRACTOR_SIM_SEED";
+
+/// What fails in it.
+const FAULTS_ENV: &str = "TRACTOR_SIM_FAULTS";
+
+/// The level of what it logs.
+const LOG_ENV: &str = "TRACTOR_SIM_LOG";
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
@@ -178,11 +188,16 @@ fn simulate<F: Future>(config: Config, program: impl FnOnce() -> F) -> (F::Outpu
 /// What the environment asks for: a simulation with this seed, which tells what happens in it.
 pub(crate) fn asked_for() -> Option<Config> {
     let seed = std::env::var(SEED_ENV).ok()?.parse().ok()?;
-    Some(Config::new(seed).verbose(true))
+    let faults = std::env::var(FAULTS_ENV).map_or(Ok(Faults::none()), |text| text.parse());
+    let faults = faults.unwrap_or_else(|error| panic!("{FAULTS_ENV}: {error}"));
+    Some(Config::new(seed).faults(faults).verbose(true))
 }
 
 /// Runs the body of a `main`.
 pub(crate) fn run_main<F: Future>(config: Config, body: impl FnOnce() -> F) -> F::Output {
+    if let Ok(level) = std::env::var(LOG_ENV) {
+        crate::log::init_child(Some(&level));
+    }
     simulate(config, body).0
 }
 
@@ -269,6 +284,17 @@ pub fn terminate(name: &str) -> bool {
     world.find(name).is_some_and(|pid| world.signal(pid, Signal::TERM.as_raw()))
 }
 
+/// Ends the actor of this name with an exit code of its own, as when it calls `exit` in the middle
+/// of its work: otherwise as [`kill`]. One that is stopped ends when it goes on. False when there
+/// is none.
+///
+/// # Panics
+/// Outside of a simulation.
+pub fn crash(name: &str, code: i32) -> bool {
+    let world = world();
+    world.find(name).is_some_and(|pid| world.exit(pid, ExitStatus::Code(code)))
+}
+
 /// Stops the actor of this name, as SIGSTOP does. False when there is none.
 ///
 /// # Panics
@@ -302,6 +328,44 @@ pub fn cut(one: &str, other: &str) -> usize {
 /// Outside of a simulation.
 pub fn stall(one: &str, other: &str, time: Duration) -> usize {
     between(one, other, |world, one, other| world.net.stall(one, other, time))
+}
+
+/// For so long, nothing that the one says on a link that is open now arrives at the other, and
+/// nobody is told, not even of its end: only deadlines find out. New links are as they should be.
+/// How many are silent.
+///
+/// # Panics
+/// Outside of a simulation.
+pub fn silence(from: &str, to: &str, time: Duration) -> usize {
+    between(from, to, |world, from, to| world.net.silence(from, to, time))
+}
+
+/// For so long, these actors and the children that they start are apart from all others: nothing
+/// arrives across, and a connect across fails, or hangs until it is over, as the seed says. Whom
+/// nobody knows is left out. How many links cross it.
+///
+/// # Panics
+/// Outside of a simulation.
+pub fn partition<N: AsRef<str>>(names: impl IntoIterator<Item = N>, time: Duration) -> usize {
+    let world = world();
+    let inside = names.into_iter().filter_map(|name| world.find(name.as_ref())).collect();
+    world.partition(inside, time)
+}
+
+/// So many of the next connects are refused, although somebody listens.
+///
+/// # Panics
+/// Outside of a simulation.
+pub fn refuse_connects(count: u32) {
+    world().net.refuse(count, Duration::MAX);
+}
+
+/// So many of the next connects take so much longer.
+///
+/// # Panics
+/// Outside of a simulation.
+pub fn slow_connects(count: u32, time: Duration) {
+    world().net.delay_connects(count, time, Duration::MAX);
 }
 
 #[track_caller]

@@ -1,7 +1,7 @@
 //! The network of a simulation: links that take time, split and merge what they carry, stall, and
 //! are cut. Within a link nothing is lost, doubled or overtaken before its end, as in a socket.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -36,7 +36,24 @@ struct State {
     bound: BTreeMap<Address, (u32, Arc<Queue>)>,
     /// Pairs of processes, the older first, and until when no connection between them comes about.
     stalled: BTreeMap<[u32; 2], Duration>,
+    partitions: Vec<Partition>,
+    /// Each is the next connect's, if that comes by then: it is refused.
+    refusals: VecDeque<Duration>,
+    /// Each is the next connect's, if that comes by then: by how much it is late.
+    delays: VecDeque<(Duration, Duration)>,
     links: Vec<Weak<Link>>,
+}
+
+/// Processes that reach each other, and nobody else.
+struct Partition {
+    inside: BTreeSet<u32>,
+    until: Duration,
+}
+
+impl Partition {
+    fn parts(&self, one: u32, other: u32) -> bool {
+        self.inside.contains(&one) != self.inside.contains(&other)
+    }
 }
 
 /// Two pipes. The first end writes the first one.
@@ -104,6 +121,83 @@ impl Net {
         self.between(one, other).map(stall).count()
     }
 
+    /// Keeps what `from` says on its open links to `to` from arriving for so long. Nobody is told,
+    /// of the end of `from` either. How many links there are.
+    pub(super) fn silence(&self, from: u32, to: u32, time: Duration) -> usize {
+        let until = self.sim.now().saturating_add(time);
+        let silence = |link: Arc<Link>| {
+            let said = usize::from(link.ends[0] != from);
+            link.pipes[said].silence(until);
+        };
+        self.between(from, to).map(silence).count()
+    }
+
+    /// Parts these processes, and the children that they start, from all others for so long. How
+    /// many links there are between the two sides.
+    pub(super) fn partition(&self, inside: BTreeSet<u32>, time: Duration) -> usize {
+        let now = self.sim.now();
+        let partition = Partition { inside, until: now.saturating_add(time) };
+        let parted = |link: &Arc<Link>| partition.parts(link.ends[0], link.ends[1]);
+        let links = self.links().into_iter().filter(parted).filter(|link| link.is_open());
+        let stall =
+            |link: Arc<Link>| link.pipes.iter().for_each(|pipe| pipe.stall(partition.until));
+        let count = links.map(stall).count();
+        let partitions = &mut lock(&self.state).partitions;
+        partitions.retain(|partition| partition.until > now);
+        partitions.push(partition);
+        count
+    }
+
+    /// A process was started: it is where its parent is.
+    pub(super) fn enter(&self, pid: u32, parent: u32) {
+        for partition in &mut lock(&self.state).partitions {
+            if partition.inside.contains(&parent) {
+                partition.inside.insert(pid);
+            }
+        }
+    }
+
+    /// So many more of the next connects are refused, which come within that time.
+    pub(super) fn refuse(&self, count: u32, within: Duration) {
+        let until = self.sim.now().saturating_add(within);
+        lock(&self.state).refusals.extend((0..count).map(|_| until));
+    }
+
+    /// So many more of the next connects take so much longer, which come within that time.
+    pub(super) fn delay_connects(&self, count: u32, time: Duration, within: Duration) {
+        let until = self.sim.now().saturating_add(within);
+        lock(&self.state).delays.extend((0..count).map(|_| (until, time)));
+    }
+
+    /// How long a connect takes, that begins now.
+    fn connect_time(&self) -> Duration {
+        let now = self.sim.now();
+        let late = {
+            let delays = &mut lock(&self.state).delays;
+            delays.retain(|(until, _)| *until >= now);
+            delays.pop_front().map_or(Duration::ZERO, |(_, time)| time)
+        };
+        self.delay().saturating_add(late)
+    }
+
+    /// Whether this connect is one of those that fail although somebody listens.
+    fn check_connect(&self, pid: u32, addr: &Address) -> io::Result<()> {
+        let (refused, apart) = {
+            let (now, mut state) = (self.sim.now(), lock(&self.state));
+            state.refusals.retain(|until| *until >= now);
+            let refused = state.refusals.pop_front().is_some();
+            (refused, state.apart_until(pid, addr, now).is_some())
+        };
+        if refused {
+            return Err(failed(io::ErrorKind::ConnectionRefused, "refused (simulated) at", addr));
+        }
+        // One that crosses a partition fails, or hangs until it heals.
+        match apart && self.sim.random(2) == 0 {
+            true => Err(failed(io::ErrorKind::HostUnreachable, "no way (simulated) to", addr)),
+            false => Ok(()),
+        }
+    }
+
     /// A process is gone: its links end after what it had written, and it listens no more.
     pub(super) fn forget(&self, pid: u32) {
         let gone: Vec<(u32, Arc<Queue>)> = {
@@ -131,11 +225,9 @@ impl Net {
     }
 
     /// When a connection from this process to that address can come about, if not now.
-    fn stalled_until(&self, pid: u32, addr: &Address) -> Option<Duration> {
-        let state = lock(&self.state);
-        let owner = state.bound.get(addr)?.0;
-        let until = *state.stalled.get(&[pid.min(owner), pid.max(owner)])?;
-        (until > self.sim.now()).then_some(until)
+    fn hangs_until(&self, pid: u32, addr: &Address) -> Option<Duration> {
+        let (now, state) = (self.sim.now(), lock(&self.state));
+        state.stalled_until(pid, addr, now).max(state.apart_until(pid, addr, now))
     }
 
     fn connect(self: &Arc<Self>, pid: u32, addr: &Address) -> io::Result<Box<dyn Stream>> {
@@ -150,6 +242,20 @@ impl Net {
         drop(state);
         wake(acceptor);
         Ok(near)
+    }
+}
+
+impl State {
+    fn stalled_until(&self, pid: u32, addr: &Address, now: Duration) -> Option<Duration> {
+        let owner = self.bound.get(addr)?.0;
+        let until = *self.stalled.get(&[pid.min(owner), pid.max(owner)])?;
+        (until > now).then_some(until)
+    }
+
+    fn apart_until(&self, pid: u32, addr: &Address, now: Duration) -> Option<Duration> {
+        let owner = self.bound.get(addr)?.0;
+        let parting = self.partitions.iter().filter(|it| it.until > now && it.parts(pid, owner));
+        parting.map(|it| it.until).max()
     }
 }
 
@@ -178,6 +284,8 @@ struct PipeState {
     last_at: Duration,
     /// When the end arrives, once there is one.
     end_at: Option<Duration>,
+    /// Until when nobody is told that the other side is gone.
+    silent_until: Duration,
     broken: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -192,6 +300,7 @@ impl Pipe {
             len: 0,
             last_at: Duration::ZERO,
             end_at: None,
+            silent_until: Duration::ZERO,
             broken: false,
             reader: None,
             writer: None,
@@ -232,7 +341,9 @@ impl Pipe {
         let most = self.split(all);
         let mut state = lock(&self.state);
         if state.broken || state.end_at.is_some() {
-            return Err(io::ErrorKind::BrokenPipe.into());
+            // Who hears nothing writes into the void.
+            let void = !state.broken && now < state.silent_until;
+            return if void { Ok(most) } else { Err(io::ErrorKind::BrokenPipe.into()) };
         }
         let mut left = most.min(CAPACITY - state.len);
         if left == 0 && all > 0 {
@@ -291,6 +402,11 @@ impl Pipe {
         let wakers = [state.reader.take(), state.writer.take()];
         drop(state);
         wakers.into_iter().for_each(wake);
+    }
+
+    fn silence(&self, until: Duration) {
+        lock(&self.state).silent_until = until;
+        self.stall(until);
     }
 
     fn stall(&self, until: Duration) {
@@ -403,10 +519,11 @@ impl Transport for Wire {
     ) -> BoxFuture<io::Result<Box<dyn Stream>>> {
         let (net, pid, addr) = (self.net.clone(), self.pid, addr.clone());
         let mut timer = executor.timer();
-        timer.set(Some(executor.now().saturating_add(net.delay())));
+        timer.set(Some(executor.now().saturating_add(net.connect_time())));
         Box::pin(async move {
             poll_fn(|cx| timer.poll_expired(cx)).await;
-            while let Some(until) = net.stalled_until(pid, &addr) {
+            net.check_connect(pid, &addr)?;
+            while let Some(until) = net.hangs_until(pid, &addr) {
                 timer.set(Some(until));
                 poll_fn(|cx| timer.poll_expired(cx)).await;
             }

@@ -3,7 +3,7 @@
 //! The rules are those of the system: who is killed runs not one line more, its links end, its
 //! parent sees the exit, and its own children die with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -57,8 +57,8 @@ struct Entry {
     name: String,
     parent: u32,
     paused: bool,
-    /// A signal that waits until it goes on.
-    pending: Option<i32>,
+    /// How it ends when it goes on.
+    pending: Option<ExitStatus>,
     exit: Arc<Exit>,
 }
 
@@ -121,6 +121,13 @@ impl World {
         self.lock().processes.get(&pid).map_or_else(|| "root".to_owned(), |it| it.name.clone())
     }
 
+    /// See [`Net::partition`].
+    pub(super) fn partition(&self, inside: BTreeSet<u32>, time: Duration) -> usize {
+        let names: Vec<String> = inside.iter().map(|pid| self.name(*pid)).collect();
+        self.event(format_args!("{}: apart from all others for {time:?}", names.join(", ")));
+        self.net.partition(inside, time)
+    }
+
     pub(super) fn fail_spawns(&self, count: u32) {
         self.lock().failing_spawns += count;
     }
@@ -139,15 +146,30 @@ impl World {
 
     /// A signal for a process. False when it is gone.
     pub(super) fn signal(&self, pid: u32, signal: i32) -> bool {
+        let status = ExitStatus::Signal { signal, core_dumped: false };
+        match signal == Signal::KILL.as_raw() {
+            true => self.kill(pid, status),
+            false => self.exit(pid, status),
+        }
+    }
+
+    fn kill(&self, pid: u32, status: ExitStatus) -> bool {
+        let lives = self.lock().processes.contains_key(&pid);
+        self.end(pid, status);
+        lives
+    }
+
+    /// Ends a process as it would end itself: when it goes on. False when it is gone.
+    pub(super) fn exit(&self, pid: u32, status: ExitStatus) -> bool {
         {
             let mut state = self.lock();
             let Some(entry) = state.processes.get_mut(&pid) else { return false };
-            if entry.paused && signal != Signal::KILL.as_raw() {
-                entry.pending = Some(signal);
+            if entry.paused {
+                entry.pending.get_or_insert(status);
                 return true;
             }
         }
-        self.end(pid, ExitStatus::Signal { signal, core_dumped: false });
+        self.end(pid, status);
         true
     }
 
@@ -161,8 +183,8 @@ impl World {
         };
         self.event(format_args!("{} {}", self.name(pid), if paused { "stops" } else { "goes on" }));
         self.sim.pause(Group(pid), paused);
-        if let Some(signal) = pending {
-            self.signal(pid, signal);
+        if let Some(status) = pending {
+            self.exit(pid, status);
         }
         true
     }
@@ -190,6 +212,8 @@ impl World {
         state.next_pid += 1;
         let entry = Entry { name, parent, paused: false, pending: None, exit: exit.clone() };
         state.processes.insert(pid, entry);
+        drop(state);
+        self.net.enter(pid, parent);
         (pid, exit)
     }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tractor::scope::{self, finally, move_on_after, sleep};
 use tractor::sim::{self, Config, Faults};
 use tractor::{
-    ActorNursery, BoxError, Context, Error, Portal, Result, SendHalf, find_actor, module,
-    open_nursery,
+    ActorNursery, BoxError, Context, Error, ParentLink, Portal, Result, RootConfig, SendHalf,
+    find_actor, module, open_nursery, open_root_actor,
 };
 
 use super::MS;
@@ -342,6 +342,58 @@ fn what_is_killed_keeps_nobody_waiting() {
         killed += u64::from(text.contains("signal 9"));
     }
     assert!(killed > seeds(150) / 5, "{killed} runs with a death");
+}
+
+/// As one that is killed, with its code in the error.
+#[test]
+fn what_crashes_keeps_nobody_waiting() {
+    let mut crashed = 0;
+    for seed in 0..seeds(150) {
+        let faults = Faults::none().crashes(3).within(MS * 200);
+        let run = run(Config::new(seed).faults(faults), program);
+        let text = run.result.err().map(|error| told_once(seed, &error)).unwrap_or_default();
+        let slow = ["budget", "too slow", "TooSlow", "given up on", WRONG];
+        assert!(!slow.iter().any(|word| text.contains(word)), "seed {seed}: {text}");
+        assert!(run.time < Duration::from_secs(2), "seed {seed}: {:?}, {text}", run.time);
+        crashed += u64::from(text.contains("exit"));
+    }
+    assert!(crashed > seeds(150) / 5, "{crashed} runs with a crash");
+}
+
+/// Who hears nothing any more ends when it is to end, within a budget; or goes on when it hears
+/// again.
+#[test]
+fn what_hears_nothing_ends_all_the_same() {
+    for seed in 0..seeds(150) {
+        let faults = match seed % 2 {
+            0 => Faults::none().silences(2),
+            _ => Faults::none().partitions(2),
+        };
+        let run = run(Config::new(seed).faults(faults.within(MS * 200)), program);
+        let text = run.result.err().map(|error| told_once(seed, &error)).unwrap_or_default();
+        assert!(!text.contains(WRONG), "seed {seed}: {text}");
+        // Two outages that do not overlap, and the time to end.
+        assert!(run.time < Duration::from_secs(22), "seed {seed}: {:?}, {text}", run.time);
+    }
+}
+
+/// A program whose children connect back to their parents, over a network that may refuse.
+async fn connecting_back() -> Result<u64> {
+    let config = RootConfig::default().parent_link(ParentLink::ConnectBack).enable(module!());
+    open_root_actor(config, async |_| program().await).await
+}
+
+#[test]
+fn what_connects_back_ends_and_says_nothing_wrong() {
+    for seed in 0..seeds(150) {
+        let without = run(seed, connecting_back);
+        assert!(without.result.is_ok(), "seed {seed}: {:?}", without.result);
+        let faults = Faults::all().refused_connects(2).slow_connects(2).within(MS * 200);
+        let run = run(Config::new(seed).faults(faults), connecting_back);
+        let text = run.result.err().map(|error| told_once(seed, &error)).unwrap_or_default();
+        assert!(!text.contains(WRONG), "seed {seed}: {text}");
+        assert!(run.time < Duration::from_secs(60), "seed {seed}: {:?}", run.time);
+    }
 }
 
 /// A link that is cut is the end of who is below it, within one budget for all of them.

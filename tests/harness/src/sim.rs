@@ -19,12 +19,14 @@
 //! | [`cover`] | what was really reached |
 //! | [`trace`] | what happened |
 //! | [`run`] | a run from its beginning to its end |
+//! | [`caught`] | a run that panics, as a report |
 //! | [`shrink`] | the smallest run that fails the same way |
 //! | [`chart`] | a run, drawn |
 //! | [`hunt`] | many seeds, and what there is to say of one that fails |
 //!
 //! A run is a function of its seed and options: the same ones give the same trace hash.
 
+pub mod caught;
 pub mod chart;
 pub mod check;
 pub mod cover;
@@ -46,7 +48,7 @@ pub mod task;
 pub mod trace;
 
 pub use options::Options;
-pub use run::{Report, play};
+pub use run::{Report, play, play_into};
 
 use crate::random::Source;
 

@@ -5,14 +5,20 @@
 //! SEED=123 cargo test -p tractor-harness --test sim one_seed -- --nocapture
 //! ```
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
 
 use tractor_core::coverage;
 use tractor_harness::random::Source;
-use tractor_harness::sim::hunt::{Hunt, explain, hunt, lines};
-use tractor_harness::sim::{self, Options, chart, play, shrink};
+use tractor_harness::sim::caught::{PANIC, caught};
+use tractor_harness::sim::hunt::{
+    Failed, Hunt, explain, explain_by, hunt, lines, once_failed, parse_once_failed,
+};
+use tractor_harness::sim::trace::{Kept, Note};
+use tractor_harness::sim::{self, Options, Report, chart, play, play_into, shrink};
 
 /// So many of each kind in this many runs, or more: then that they reach none is no accident.
 const OFTEN: u64 = 50;
@@ -100,9 +106,14 @@ fn whatever_happens_the_checks_hold() {
 #[test]
 fn seeds_that_failed_once_do_not_again() {
     let list = std::fs::read_to_string(beside("seeds.txt")).unwrap();
-    for line in list.lines().filter(|line| !line.starts_with('#')) {
-        let (seed, what) = line.split_once(' ').expect("a seed, and what it was");
-        report(&hunt(seed.parse().unwrap_or_else(|_| panic!("no seed: {seed} ({what})")), 1));
+    let lines: Vec<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(!lines.is_empty(), "it has those that have failed");
+    for line in lines {
+        let (seed, options, what) =
+            parse_once_failed(line).unwrap_or_else(|why| panic!("{why}: {line}"));
+        assert_eq!(once_failed(seed, &options, what), line, "as it is printed, nothing left out");
+        let report = play(Source::seed(seed), Some(options), false);
+        assert!(report.broken.is_empty(), "{line}: {:?}", report.broken);
     }
 }
 
@@ -128,6 +139,68 @@ fn a_run_is_shrunk_and_drawn() {
     let page = chart::page("a kill", &report);
     assert!(page.contains("sequenceDiagram") && page.contains("fault: kill"), "{page}");
     assert!(lines(&report).contains("ends: Signal(9)"), "{}", lines(&report));
+}
+
+/// A run in which a kill panics, in the middle of whatever comes of it.
+fn play_shy(source: Source, options: Option<Options>, kept: Option<Rc<Kept>>) -> Report {
+    let kept = kept.unwrap_or_default();
+    kept.watch.set(Some(|note: &Note| match note {
+        Note::World(text) if text == "fault: kill" => panic!("no kill, please"),
+        _ => {}
+    }));
+    play_into(source, options, Some(kept))
+}
+
+/// As one that breaks a check.
+#[test]
+fn a_run_that_panics_is_shrunk_and_drawn() {
+    let panics =
+        |seed: &u64| !caught(&play_shy, Source::seed(*seed), None, false).broken.is_empty();
+    let seed = (0..).find(panics).unwrap();
+    let report = caught(&play_shy, Source::seed(seed), None, true);
+    let (check, what) = report.broken[0].clone();
+    assert!(what.contains("no kill, please at ") && what.contains("tests/sim.rs"), "{what}");
+    let failed = Failed { seed, check: check.into(), what };
+    let dir = traces().join("panics");
+    let told = explain_by(&play_shy, &failed, &dir).unwrap();
+    assert!(told.contains("breaks `panic`: no kill, please at "), "{told}");
+    let line = told.lines().last().unwrap();
+    let (again, options, what) = parse_once_failed(line).unwrap();
+    assert_eq!((again, what), (seed, "panic"), "{line}");
+    assert_eq!(options.faults, [sim::options::Fault::Kill], "{told}");
+    let [trace, page] = ["txt", "html"]
+        .map(|kind| std::fs::read_to_string(dir.join(format!("{seed}.{kind}"))).unwrap());
+    assert!(trace.contains("root0#0 is made") && trace.contains(" -> "), "{trace}");
+    assert!(trace.ends_with(&format!("broken: panic: {}\n", failed.what)), "{trace}");
+    assert!(trace.lines().rev().nth(1).unwrap().ends_with("fault: kill"), "{trace}");
+    assert!(page.contains("sequenceDiagram") && page.contains("BROKEN: panic: no kill"), "{page}");
+}
+
+thread_local! {
+    /// Notes until a run panics.
+    static LEFT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Wherever it panics: within a core, a task, or between them.
+#[test]
+fn a_run_may_panic_anywhere() {
+    let play = |source, options, kept: Option<Rc<Kept>>| {
+        let kept = kept.unwrap_or_default();
+        kept.watch.set(Some(|_: &Note| {
+            LEFT.set(LEFT.get().saturating_sub(1));
+            assert!(LEFT.get() > 0, "here");
+        }));
+        play_into(source, options, Some(kept))
+    };
+    let mut panicked = 0;
+    for seed in 0..300 {
+        LEFT.set(1 + seed * seed % 199);
+        let report = caught(&play, Source::seed(seed), None, false);
+        let Some((check, what)) = report.broken.first() else { continue };
+        assert!(*check == PANIC && what.starts_with("here at "), "{check}: {what}");
+        panicked += 1;
+    }
+    assert!(panicked > 100, "{panicked} have panicked");
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! Many seeds, on all cores; and what there is to say of one that fails.
 
 use std::fmt::Write as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use super::caught::{Play, caught};
 use super::cover::Cover;
-use super::run::{Report, play};
+use super::run::{Report, play_into};
 use super::{Options, chart, shrink};
 use crate::random::Source;
 
@@ -20,7 +20,7 @@ const FAILED_MAX: usize = 10;
 pub struct Failed {
     /// The seed.
     pub seed: u64,
-    /// The check; `panic` when the run panicked.
+    /// The check; [`PANIC`](super::caught::PANIC) when the run panicked.
     pub check: String,
     /// What was seen.
     pub what: String,
@@ -63,19 +63,14 @@ pub fn hunt(from: u64, count: u64) -> Hunt {
 
 /// One run. False when enough have failed.
 fn one(seed: u64, found: &Mutex<Hunt>) -> bool {
-    let result = catch_unwind(AssertUnwindSafe(|| super::seed(seed)));
+    let report = caught(&play_into, Source::seed(seed), None, false);
     let mut found = found.lock().expect("no run panics here");
     found.runs += 1;
-    let broken = match result {
-        Ok(report) => {
-            found.events += u64::from(report.events);
-            found.actors += report.actors as u64;
-            found.cover.add(&report.cover);
-            report.broken.into_iter().next().map(|(check, what)| (check.to_string(), what))
-        }
-        Err(_) => Some(("panic".into(), "see above".into())),
-    };
-    found.failed.extend(broken.map(|(check, what)| Failed { seed, check, what }));
+    found.events += u64::from(report.events);
+    found.actors += report.actors as u64;
+    found.cover.add(&report.cover);
+    let broken = report.broken.into_iter().next();
+    found.failed.extend(broken.map(|(check, what)| Failed { seed, check: check.into(), what }));
     found.failed.len() < FAILED_MAX
 }
 
@@ -84,28 +79,31 @@ fn one(seed: u64, found: &Mutex<Hunt>) -> bool {
 /// # Errors
 /// Of writing them.
 pub fn explain(failed: &Failed, dir: &Path) -> std::io::Result<String> {
+    explain_by(&play_into, failed, dir)
+}
+
+/// As [`explain`], for runs that are played in a way of one's own.
+///
+/// # Errors
+/// Of writing them.
+pub fn explain_by(play: Play<'_>, failed: &Failed, dir: &Path) -> std::io::Result<String> {
     let Failed { seed, check, what } = failed;
-    let mut text = format!("seed {seed} breaks `{check}`: {what}\n");
     let drawn = Options::draw(&mut Source::seed(*seed));
-    let repeat = |options: &Options| {
-        format!(
-            "SEED={seed} OPTIONS='{options}' cargo test -p tractor-harness --test sim one_seed \
-             -- --nocapture"
-        )
-    };
-    if check == "panic" {
-        let _ = writeln!(text, "  {}", repeat(&drawn));
-        return Ok(text);
-    }
     let same = |report: &Report| report.broken.first().is_some_and(|(name, _)| name == check);
-    let smallest = shrink::shrink(*seed, drawn, same);
-    let report = play(Source::seed(*seed), Some(smallest.clone()), true);
+    let smallest = shrink::shrink_by(play, *seed, drawn, same);
+    let report = caught(play, Source::seed(*seed), Some(smallest.clone()), true);
     let (trace, page) = files(dir, *seed);
     std::fs::create_dir_all(dir)?;
     std::fs::write(&trace, lines(&report))?;
     std::fs::write(&page, chart::page(&format!("seed {seed}: {check}"), &report))?;
-    let _ = writeln!(text, "  {}", repeat(&smallest));
+    let mut text = format!("seed {seed} breaks `{check}`: {what}\n");
+    let _ = writeln!(
+        text,
+        "  SEED={seed} OPTIONS='{smallest}' cargo test -p tractor-harness --test sim one_seed \
+         -- --nocapture"
+    );
     let _ = writeln!(text, "  trace: {}\n  chart: {}", trace.display(), page.display());
+    let _ = writeln!(text, "  for seeds.txt:\n{}", once_failed(*seed, &smallest, check));
     Ok(text)
 }
 
@@ -123,4 +121,20 @@ pub fn lines(report: &Report) -> String {
         let _ = writeln!(text, "broken: {check}: {what}");
     }
     text
+}
+
+/// A line of `seeds.txt`: a run that has failed once, and of what.
+pub fn once_failed(seed: u64, options: &Options, what: &str) -> String {
+    format!("{seed} {options} # {what}")
+}
+
+/// The run, and what it was.
+///
+/// # Errors
+/// What is wrong with the line.
+pub fn parse_once_failed(line: &str) -> Result<(u64, Options, &str), String> {
+    let (run, what) = line.split_once('#').ok_or("it does not say `# what it was`")?;
+    let (seed, options) = run.split_once(' ').ok_or("a seed, and its options")?;
+    let seed = seed.parse().map_err(|_| format!("`{seed}` is no seed"))?;
+    Ok((seed, options.parse()?, what.trim()))
 }

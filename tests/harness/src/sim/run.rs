@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::options::Options;
 use super::plan::Plans;
 use super::serve;
 use super::task::{Cx, Running, World};
-use super::trace::{Note, Trace};
+use super::trace::{Kept, Note, Trace};
 use crate::random::Source;
 
 /// When everything gets well again, and when everything is told to end.
@@ -63,16 +64,22 @@ struct Runner {
 
 /// Plays the run of a seed; `options`: other than it would draw.
 pub fn play(source: Source, options: Option<Options>, keep: bool) -> Report {
+    play_into(source, options, keep.then(Rc::default))
+}
+
+/// As [`play`], and what is kept of it outlives it when it panics.
+pub fn play_into(source: Source, options: Option<Options>, kept: Option<Rc<Kept>>) -> Report {
     let mut source = source;
     let drawn = Options::draw(&mut source);
     let options = options.unwrap_or(drawn);
     let plans = Rc::new(Plans::draw(&mut source, &options));
-    let trace = if keep { Trace::kept() } else { Trace::default() };
-    let world = Rc::new(RefCell::new(Kernel::new(source, options, trace)));
-    let mut runner = Runner { world, plans, tasks: BTreeMap::new(), booted: 0 };
+    let world = Rc::new(RefCell::new(Kernel::new(source, options, Trace::kept(kept))));
+    let runner = Runner { world, plans, tasks: BTreeMap::new(), booted: 0 };
+    // Not dropped when it panics: its tasks would command cores that are half done.
+    let mut runner = ManuallyDrop::new(runner);
     runner.begin();
     let events = runner.play();
-    runner.finish(events)
+    ManuallyDrop::into_inner(runner).finish(events)
 }
 
 impl Runner {
@@ -212,7 +219,7 @@ impl Runner {
             cover: std::mem::take(&mut kernel.cover),
             events,
             actors: kernel.hosts.len(),
-            notes: kernel.trace.notes.take().unwrap_or_default(),
+            notes: kernel.trace.kept.take().map_or_else(Vec::new, |kept| kept.notes.take()),
             names: kernel.hosts.iter().map(|host| host.name.clone()).collect(),
         }
     }

@@ -1,6 +1,9 @@
 //! What happened in a run: always as a hash, and on demand as lines and as a chart of messages.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
 
 use tractor_core::msg::Msg;
 use tractor_core::supervise::ExitStatus;
@@ -45,21 +48,48 @@ impl Note {
     }
 }
 
+/// What is kept of a run. Who has asked for it holds it, too, so it outlives a run that panics.
+#[derive(Default)]
+pub struct Kept {
+    /// In order.
+    pub notes: RefCell<Vec<(Instant, Note)>>,
+    /// The processes' names.
+    pub names: RefCell<Vec<String>>,
+    /// Sees each note when it is made, and may panic.
+    pub watch: Cell<Option<fn(&Note)>>,
+}
+
+impl Kept {
+    fn add(&self, now: Instant, note: Note) {
+        let seen = note.clone();
+        self.notes.borrow_mut().push((now, note));
+        if let Some(watch) = self.watch.get() {
+            watch(&seen);
+        }
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kept({} notes)", self.notes.borrow().len())
+    }
+}
+
 /// What happened.
 #[derive(Debug, Default)]
 pub struct Trace {
     /// Of every byte that was read, and when: two runs with the same hash were the same.
     pub hash: u64,
-    /// In order, when it is kept.
-    pub notes: Option<Vec<(Instant, Note)>>,
+    /// Where it is kept, when it is.
+    pub kept: Option<Rc<Kept>>,
     /// What was read of the frames under way.
     partial: BTreeMap<EndId, Vec<u8>>,
 }
 
 impl Trace {
-    /// Keeps everything.
-    pub fn kept() -> Trace {
-        Trace { notes: Some(Vec::new()), ..Trace::default() }
+    /// Keeps everything, if there is a place for it.
+    pub fn kept(kept: Option<Rc<Kept>>) -> Trace {
+        Trace { kept, ..Trace::default() }
     }
 
     fn mix(&mut self, value: u64) {
@@ -67,14 +97,17 @@ impl Trace {
     }
 
     fn note(&mut self, now: Instant, note: impl FnOnce() -> Note) {
-        if let Some(notes) = &mut self.notes {
-            notes.push((now, note()));
+        if let Some(kept) = &self.kept {
+            kept.add(now, note());
         }
     }
 
     /// A process is there.
     pub fn born(&mut self, now: Instant, host: HostId, name: &str) {
         self.mix(host as u64);
+        if let Some(kept) = &self.kept {
+            kept.names.borrow_mut().push(name.to_owned());
+        }
         self.note(now, || Note::At { host, text: format!("{name} is made") });
     }
 
@@ -109,7 +142,7 @@ impl Trace {
             word[..chunk.len()].copy_from_slice(chunk);
             self.mix(u64::from_le_bytes(word));
         }
-        if self.notes.is_some() {
+        if self.kept.is_some() {
             self.frames(now, between, end, bytes);
         }
     }
