@@ -70,20 +70,35 @@ pub(crate) fn child(phase: ChildPhase, fact: children::Fact) {
     CHILD.hit(phase as usize * 11 + fact as usize);
 }
 
-/// Every row of every table, and how often it was looked up since the process began.
-pub fn rows() -> Vec<(String, u32)> {
+/// A row of a table.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What it is called.
+    pub name: String,
+    /// How often it was looked up since the process began.
+    pub count: u32,
+    /// Whether it is a step, and no violation, misuse, or nothing.
+    pub does: bool,
+}
+
+/// Every row of every table.
+pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
+    let mut row = |name, count, does| rows.push(Row { name, count, does });
     for side in dialogs::all::SIDES {
         for func in dialogs::all::FUNCS {
             for phase in dialogs::all::PHASES {
                 let name = format!("{side:?} {func:?} {}", phase.as_str());
                 for kind in dialogs::all::KINDS {
                     let count = RECV.at(dialog_row(side, func, phase, kind as usize));
-                    rows.push((format!("dialog: {name} receives {kind:?}"), count));
+                    let does =
+                        matches!(dialogs::recv(side, func, phase, kind), dialogs::Cell::Next(_));
+                    row(format!("dialog: {name} receives {kind:?}"), count, does);
                 }
                 for act in dialogs::all::ACTS {
                     let count = ACT.at(dialog_row(side, func, phase, act as usize));
-                    rows.push((format!("dialog: {name} does {act:?}"), count));
+                    let does = dialogs::act(side, func, phase, act).is_some();
+                    row(format!("dialog: {name} does {act:?}"), count, does);
                 }
             }
         }
@@ -91,16 +106,18 @@ pub fn rows() -> Vec<(String, u32)> {
     for role in channels::all::ROLES {
         for phase in channels::all::PHASES {
             for class in channels::all::CLASSES {
-                let row = (role as usize * 5 + phase as usize) * 5 + class as usize;
+                let at = (role as usize * 5 + phase as usize) * 5 + class as usize;
                 let name = format!("channel: {role:?} {phase:?} receives {class:?}");
-                rows.push((name, CHANNEL.at(row)));
+                let cell = channels::recv(role, phase, class);
+                row(name, CHANNEL.at(at), matches!(cell, channels::Cell::Next(_)));
             }
         }
     }
     for phase in children::all::PHASES {
         for fact in children::all::FACTS {
-            let row = phase as usize * 11 + fact as usize;
-            rows.push((format!("child: {phase:?} hears {fact:?}"), CHILD.at(row)));
+            let name = format!("child: {phase:?} hears {fact:?}");
+            let does = children::next(phase, fact).is_some();
+            row(name, CHILD.at(phase as usize * 11 + fact as usize), does);
         }
     }
     rows

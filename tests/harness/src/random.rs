@@ -32,6 +32,15 @@ impl Source {
         Source::Bytes(data.iter().rev().copied().collect())
     }
 
+    /// One for something else, whose needs may change and leave this one as it is.
+    #[must_use]
+    pub fn beside(&mut self) -> Source {
+        match self {
+            Source::Seed(state) => Source::Seed(state.rotate_left(32) ^ 0x94d0_49bb_1331_11eb),
+            Source::Bytes(bytes) => Source::Bytes(bytes.split_off(bytes.len().saturating_sub(32))),
+        }
+    }
+
     /// A number below `n`, which is not 0.
     pub fn below(&mut self, n: usize) -> usize {
         match self {

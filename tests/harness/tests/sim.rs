@@ -17,6 +17,7 @@ use tractor_harness::sim::caught::{PANIC, caught};
 use tractor_harness::sim::hunt::{
     Failed, Hunt, explain, explain_by, hunt, lines, once_failed, parse_once_failed,
 };
+use tractor_harness::sim::options::Fault;
 use tractor_harness::sim::trace::{Kept, Note};
 use tractor_harness::sim::{self, Options, Report, chart, play, play_into, shrink};
 
@@ -48,37 +49,69 @@ fn report(hunt: &Hunt) {
     assert!(told.is_empty(), "{} of {}:\n{}", hunt.failed.len(), hunt.runs, told.concat());
 }
 
-/// What was reached: by the runs themselves, and in the tables.
+/// What was reached, and how often: by the runs themselves, and in the tables. Those rows of the
+/// tables that do something are there, and all kinds of faults, reached or not.
 fn reached(hunt: &Hunt) -> BTreeMap<String, u64> {
-    let rows = coverage::rows().into_iter().map(|(row, count)| (row, u64::from(count)));
-    let mut all: BTreeMap<String, u64> = rows.filter(|(_, count)| *count > 0).collect();
+    let rows = coverage::rows().into_iter().filter(|row| row.count > 0 || row.does);
+    let mut all: BTreeMap<String, u64> = rows.map(|row| (row.name, u64::from(row.count))).collect();
+    all.extend(Fault::ALL.iter().map(|fault| (format!("fault: {}", fault.word()), 0)));
     all.extend(hunt.cover.counts().map(|(what, count)| (what.to_string(), count)));
     all
 }
 
-/// `reached.txt` lists what is reached often (`must`), or now and then (`may`).
+/// `reached.txt` lists what is reached often (`must`), now and then (`may`), or never (`not`), with
+/// the reason.
 fn compare(reached: &BTreeMap<String, u64>, runs: u64) {
     let path = beside("reached.txt");
-    let often = OFTEN * runs.max(MANY) / MANY;
+    let list = std::fs::read_to_string(&path).expect("the list");
+    let was: BTreeMap<&str, &str> = list.lines().map(|line| named(&line[5..])).collect();
     if std::env::var_os("REWRITE").is_some() {
-        let line = |(what, count): (&String, &u64)| {
-            format!("{} {what}\n", if *count >= often { "must" } else { "may " })
-        };
-        std::fs::write(&path, reached.iter().map(line).collect::<String>())
-            .expect("a writable checkout");
+        std::fs::write(&path, listing(reached, runs, &was)).expect("a writable checkout");
     }
     let list = std::fs::read_to_string(&path).expect("the list");
-    let listed: BTreeMap<&str, bool> =
-        list.lines().map(|line| (&line[5..], line.starts_with("must"))).collect();
-    let unlisted =
-        |(what, count): &(&String, &u64)| **count >= RARE && !listed.contains_key(what.as_str());
-    let unlisted: Vec<_> = reached.iter().filter(unlisted).collect();
-    assert!(unlisted.is_empty(), "reached, and not listed in {}: {unlisted:#?}", path.display());
-    let many = runs >= MANY;
-    let missed =
-        listed.iter().filter(|(what, must)| many && **must && !reached.contains_key(**what));
-    let missed: Vec<&&str> = missed.map(|(what, _)| what).collect();
-    assert!(missed.is_empty(), "listed in {}, and not reached: {missed:#?}", path.display());
+    let listed: BTreeMap<&str, &str> =
+        list.lines().map(|line| (named(&line[5..]).0, line)).collect();
+    let mut wrong = Vec::new();
+    for (what, count) in reached {
+        match listed.get(what.as_str()) {
+            None if *count >= RARE || *count == 0 => {
+                wrong.push(format!("not listed: {count} {what}"))
+            }
+            Some(line) if line.starts_with("not") && *count >= RARE => {
+                wrong.push(format!("reached: {count} {what}"));
+            }
+            Some(line) if line.starts_with("not") && named(line).1.is_empty() => {
+                wrong.push(format!("why not: {what}"));
+            }
+            _ => {}
+        }
+    }
+    let missed = |(what, line): &(&&str, &&str)| {
+        line.starts_with("must") && reached.get(**what).is_none_or(|count| *count == 0)
+    };
+    if runs >= MANY {
+        wrong.extend(listed.iter().filter(missed).map(|(what, _)| format!("not reached: {what}")));
+    }
+    assert!(wrong.is_empty(), "{}: {wrong:#?}", path.display());
+}
+
+/// A line's name and reason.
+fn named(line: &str) -> (&str, &str) {
+    line.split_once(" # ").unwrap_or((line, ""))
+}
+
+/// The list as it should be, with the reasons that it had.
+fn listing(reached: &BTreeMap<String, u64>, runs: u64, was: &BTreeMap<&str, &str>) -> String {
+    let often = OFTEN * runs.max(MANY) / MANY;
+    let line = |(what, count): (&String, &u64)| {
+        let why = was.get(what.as_str()).unwrap_or(&"");
+        match *count {
+            0 => format!("not  {what} # {why}\n"),
+            count if count >= often => format!("must {what}\n"),
+            _ => format!("may  {what}\n"),
+        }
+    };
+    reached.iter().map(line).collect()
 }
 
 #[test]
@@ -130,7 +163,7 @@ fn the_same_seed_gives_the_same_run() {
 fn a_run_is_shrunk_and_drawn() {
     let killed = |report: &sim::Report| report.cover.count("fault: kill") > 0;
     let seed = (0..).find(|seed| killed(&sim::seed(*seed))).unwrap();
-    let drawn = Options::draw(&mut Source::seed(seed));
+    let drawn = Options::of(seed);
     let smallest = shrink::shrink(seed, drawn.clone(), killed);
     assert_eq!(smallest.faults, [sim::options::Fault::Kill], "of {drawn}");
     assert_eq!(smallest.to_string().parse::<Options>(), Ok(smallest.clone()), "as it is printed");

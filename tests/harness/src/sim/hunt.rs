@@ -88,7 +88,7 @@ pub fn explain(failed: &Failed, dir: &Path) -> std::io::Result<String> {
 /// Of writing them.
 pub fn explain_by(play: Play<'_>, failed: &Failed, dir: &Path) -> std::io::Result<String> {
     let Failed { seed, check, what } = failed;
-    let drawn = Options::draw(&mut Source::seed(*seed));
+    let drawn = Options::of(*seed);
     let same = |report: &Report| report.broken.first().is_some_and(|(name, _)| name == check);
     let smallest = shrink::shrink_by(play, *seed, drawn, same);
     let report = caught(play, Source::seed(*seed), Some(smallest.clone()), true);

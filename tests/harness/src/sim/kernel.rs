@@ -325,6 +325,7 @@ impl Kernel {
             What::Connect(host, conn, to) => self.connected(host, conn, to),
             What::Refused(host, conn) => {
                 self.hosts[host].connecting.remove(&conn);
+                self.wake(host);
                 let why = Some("connection refused".into());
                 self.fact(host, Input::Disconnected { conn, why });
             }

@@ -107,6 +107,11 @@ impl Options {
         }
     }
 
+    /// What the run of a seed has.
+    pub fn of(seed: u64) -> Options {
+        Options::draw(&mut Source::seed(seed).beside())
+    }
+
     /// Whether this kind of fault may come.
     pub fn has(&self, fault: Fault) -> bool {
         self.faults.contains(&fault)
@@ -158,7 +163,7 @@ impl FromStr for Options {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Options, String> {
-        let mut options = Options::draw(&mut Source::seed(0));
+        let mut options = Options::of(0);
         for word in text.split_whitespace() {
             let (key, value) = word.split_once('=').ok_or(format!("`{word}` is not key=value"))?;
             let number = || value.parse().map_err(|_| format!("`{value}` is no number"));

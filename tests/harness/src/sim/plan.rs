@@ -40,6 +40,8 @@ pub struct StreamPlan {
     pub policies: [OverrunPolicy; 2],
     /// The caller stops reading after so many, and ends its block.
     pub enough: Option<u32>,
+    /// Each side closes its receiving end after so many.
+    pub closes: Option<u32>,
 }
 
 /// How a task begins.
@@ -213,7 +215,7 @@ impl Drawing<'_> {
                 Step::Both((0..branches).map(|_| self.some(depth, has_children)).collect())
             }
             9 | 12 => Step::Catch(self.some(depth, has_children)),
-            10 => self.cancel_actor(has_children),
+            10 | 14 => self.cancel_actor(has_children),
             13 if self.source.once_in(2) => Step::Ask(self.ask()),
             11 if self.source.once_in(3) => Step::Fail,
             20..=22 => Step::Dropped {
@@ -275,7 +277,8 @@ impl Drawing<'_> {
         }
         let name = self.actors;
         self.actors += 1;
-        let main = (self.source.below(2) == 0).then(|| self.plan(depth + 1));
+        let idle = if self.options.depth > 3 { 4 } else { 2 };
+        let main = (self.source.below(idle) > 0).then(|| self.plan(depth + 1));
         Some(ChildPlan {
             name,
             isolated: self.source.once_in(5),
@@ -288,9 +291,13 @@ impl Drawing<'_> {
     fn plan(&mut self, depth: usize) -> PlanId {
         let func = [FuncType::Call, FuncType::Context, FuncType::Context, FuncType::Stream]
             [self.source.below(4)];
+        // Where trees may be deep some are.
+        let nests = if self.options.depth > 3 { 7 } else { 4 };
         let steps = match self.source.below(8) {
             0..=1 => self.some(depth, false),
-            2..=4 if depth < self.options.depth => vec![self.nursery(depth, 3)],
+            n if (2..=nests).contains(&n) && depth < self.options.depth => {
+                vec![self.nursery(depth, 3)]
+            }
             _ => Vec::new(),
         };
         let stream = (func != FuncType::Call && self.source.below(3) > 0).then(|| self.stream());
@@ -308,6 +315,7 @@ impl Drawing<'_> {
             read_ms: if self.source.once_in(4) { 2 } else { 0 },
             policies: [self.policy(), self.policy()],
             enough: self.source.once_in(6).then(|| self.source.below(6) as u32),
+            closes: self.source.once_in(10).then(|| self.source.below(6) as u32),
         }
     }
 

@@ -70,8 +70,8 @@ pub fn play(source: Source, options: Option<Options>, keep: bool) -> Report {
 /// As [`play`], and what is kept of it outlives it when it panics.
 pub fn play_into(source: Source, options: Option<Options>, kept: Option<Rc<Kept>>) -> Report {
     let mut source = source;
-    let drawn = Options::draw(&mut source);
-    let options = options.unwrap_or(drawn);
+    let mut beside = source.beside();
+    let options = options.unwrap_or_else(|| Options::draw(&mut beside));
     let plans = Rc::new(Plans::draw(&mut source, &options));
     let world = Rc::new(RefCell::new(Kernel::new(source, options, Trace::kept(kept))));
     let runner = Runner { world, plans, tasks: BTreeMap::new(), booted: 0 };

@@ -40,7 +40,7 @@ pub async fn flow(
     let drops = matches!(stream.policies[side as usize], OverrunPolicy::DropOldest(_));
     // A base peer ends a generator that was cancelled as one that is through.
     let unsure = func == FuncType::Stream && cx.look(|k| k.options.base);
-    let expected = Expected { count: receive, enough, drops, unsure };
+    let expected = Expected { count: receive, enough, closes: stream.closes, drops, unsure };
     let group = cx.in_group();
     flows(cx, dialog, true);
     let writer = async {
@@ -118,6 +118,8 @@ struct Expected {
     count: u32,
     /// It reads no more than these.
     enough: Option<u32>,
+    /// It wants no more after these.
+    closes: Option<u32>,
     /// It drops items that it does not read in time.
     drops: bool,
     /// The end does not tell whether that was all.
@@ -142,6 +144,11 @@ async fn read(
     loop {
         if expected.enough == Some(read) {
             return Ok(true);
+        }
+        if expected.closes == Some(read) {
+            cx.look(|k| k.cover.hit("stream: closed by its reader"));
+            cx.command(|actor, now| actor.close_receiver(now, dialog));
+            return Ok(false);
         }
         match cx.wait(|k| find(k, cx.host, dialog)).await? {
             Found::Item(number, len) => {
