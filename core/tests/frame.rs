@@ -133,7 +133,7 @@ fn bodies_come_out_whole_and_in_order() {
                 body(n, 1 + random.below(size))
             })
             .collect();
-        let stream: Vec<u8> = bodies.iter().flat_map(|body| frame(body)).collect();
+        let stream = bodies.iter().map(|body| frame(body)).collect::<Vec<_>>().concat();
         let mut deframer = Deframer::new(EARLY);
         deframer.set_max(LATE);
         let mut rest = &stream[..];
@@ -163,7 +163,7 @@ fn bodies_come_out_whole_and_in_order() {
 fn frames_may_be_taken_late() {
     for size in if cfg!(miri) { &[100, 5 * KIB][..] } else { &[100, 20 * KIB, 100 * KIB] } {
         let bodies: Vec<Vec<u8>> = (0..50).map(|n| body(n, *size + n)).collect();
-        let stream: Vec<u8> = bodies.iter().flat_map(|body| frame(body)).collect();
+        let stream = bodies.iter().map(|body| frame(body)).collect::<Vec<_>>().concat();
         let mut deframer = Deframer::new(LATE);
         let mut rest = &stream[..];
         let mut found = Vec::new();

@@ -70,7 +70,7 @@ mod tests {
     use crate::cancel::plain_error;
     use crate::msg::{Features, Msg};
 
-    const FRAME: usize = 64 << 10;
+    const FRAME: usize = if cfg!(miri) { 16 << 10 } else { 64 << 10 };
 
     fn uid(n: usize) -> Uid {
         Uid { name: alloc::format!("actor{n}").into(), uuid: Text::from_static("u") }

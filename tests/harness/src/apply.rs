@@ -41,7 +41,7 @@ fn payload(opts: &Opts) -> Result<Vec<u8>, String> {
         (Some(len), _) => {
             let mut out = vec![0xc6];
             out.extend_from_slice(&(len as u32).to_be_bytes());
-            out.resize(5 + len, 0);
+            out.extend(vec![0; len]);
             Ok(out)
         }
         (None, val) => Ok(vec![val.map_or(0xc0, |v| (v % 128) as u8)]),

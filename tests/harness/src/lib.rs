@@ -33,3 +33,19 @@ pub mod world;
 
 pub use op::Op;
 pub use world::World;
+
+/// What is to be written, up to so many bytes. Slice by slice: byte by byte, it took most of the
+/// time of a run.
+pub fn front(out: &tractor_core::Outbound, max: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for slice in out.slices() {
+        let len = slice.len().min(max - bytes.len());
+        bytes.extend_from_slice(&slice[..len]);
+    }
+    bytes
+}
+
+/// So many; under Miri, which is a thousand times slower, one in 2000 of them, and one at least.
+pub fn runs(count: u64) -> u64 {
+    if cfg!(miri) { count.div_ceil(2000) } else { count }
+}

@@ -59,7 +59,8 @@ pub fn all(dir: &Path) -> Vec<PathBuf> {
             found.push(path);
         }
     }
-    found.sort();
+    // As texts: part by part takes minutes under Miri.
+    found.sort_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
     found
 }
 

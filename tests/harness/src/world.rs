@@ -283,7 +283,7 @@ impl World {
         let Some(actor) = &mut self.hosts[host].actor else { return false };
         let mut wrote = false;
         if let Some(mut out) = actor.take_outbox(conn) {
-            let bytes: Vec<u8> = out.slices().flatten().take(max).copied().collect();
+            let bytes = crate::front(&out, max);
             out.advance(bytes.len());
             actor.put_back(now, conn, out);
             wrote = !bytes.is_empty();
@@ -323,7 +323,9 @@ impl World {
         if len == 0 {
             return self.read_end(end);
         }
-        let bytes: Vec<u8> = self.ends[end].inbox.drain(..len).collect();
+        let inbox = &mut self.ends[end].inbox;
+        let rest = inbox.split_off(len);
+        let bytes = Vec::from(std::mem::replace(inbox, rest));
         let (host, conn) = (self.ends[end].host, self.ends[end].conn);
         self.see(end, &bytes);
         let mut rest = bytes.as_slice();
@@ -359,7 +361,8 @@ impl World {
             if self.ends[end].partial.len() < len {
                 return;
             }
-            let frame: Vec<u8> = self.ends[end].partial.drain(..len).collect();
+            let rest = self.ends[end].partial.split_off(len);
+            let frame = std::mem::replace(&mut self.ends[end].partial, rest);
             let line = match Msg::decode(bytes::Bytes::from(frame).slice(4..)) {
                 Ok(msg) => show::message(self, end, &msg),
                 Err(e) => format!("({e})"),

@@ -104,6 +104,7 @@ fn lines(speaks: [Features; 2]) -> Vec<String> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn whatever_two_actors_agree_on_their_tasks_see_the_same() {
     let expected = lines([Features::ALL; 2]);
     let seen = expected.join("\n");

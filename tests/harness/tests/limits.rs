@@ -29,6 +29,8 @@ fn assert_alone() {
 mod bodies;
 #[path = "limits/bombs.rs"]
 mod bombs;
+#[path = "limits/costs.rs"]
+mod costs;
 #[path = "limits/crowds.rs"]
 mod crowds;
 #[path = "limits/deaf.rs"]

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tractor_harness::random::{Run, Source, run};
+use tractor_harness::runs;
 
 fn env(key: &str) -> Option<u64> {
     std::env::var(key).ok()?.parse().ok()
@@ -26,7 +27,7 @@ fn whatever_happens_nothing_is_left() {
         return;
     }
     let mut failed = Vec::new();
-    for seed in 0..env("SEEDS").unwrap_or(if cfg!(miri) { 10 } else { 2000 }) {
+    for seed in 0..env("SEEDS").unwrap_or(runs(2000)) {
         if catch_unwind(|| run(seed)).is_err() {
             failed.push(seed);
         }
@@ -36,7 +37,7 @@ fn whatever_happens_nothing_is_left() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for seed in 0..if cfg!(miri) { 2 } else { 20 } {
+    for seed in 0..runs(20) {
         assert_eq!(run(seed), run(seed), "C6: SEED={seed}");
     }
 }

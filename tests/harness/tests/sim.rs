@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use tractor_core::coverage;
 use tractor_harness::random::Source;
+use tractor_harness::runs;
 use tractor_harness::sim::caught::{PANIC, caught};
 use tractor_harness::sim::hunt::{
     Failed, Hunt, explain, explain_by, hunt, lines, once_failed, parse_once_failed,
@@ -116,7 +117,7 @@ fn listing(reached: &BTreeMap<String, u64>, runs: u64, was: &BTreeMap<&str, &str
 
 #[test]
 fn whatever_happens_the_checks_hold() {
-    let (from, count) = (env("FROM").unwrap_or(0), env("SEEDS").unwrap_or(1000));
+    let (from, count) = (env("FROM").unwrap_or(0), env("SEEDS").unwrap_or(runs(1000)));
     let started = Instant::now();
     let hunt = hunt(from, count);
     let per_second = hunt.runs as f64 / started.elapsed().as_secs_f64();
@@ -152,7 +153,7 @@ fn seeds_that_failed_once_do_not_again() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for seed in 0..100 {
+    for seed in 0..runs(100) {
         let [one, other] = [(); 2].map(|()| sim::seed(seed));
         assert_eq!((one.hash, one.events), (other.hash, other.events), "seed {seed}");
     }
@@ -160,6 +161,7 @@ fn the_same_seed_gives_the_same_run() {
 
 /// Pretends that a kill is what must not be.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn a_run_is_shrunk_and_drawn() {
     let killed = |report: &sim::Report| report.cover.count("fault: kill") > 0;
     let seed = (0..).find(|seed| killed(&sim::seed(*seed))).unwrap();

@@ -23,6 +23,27 @@ pub fn run(data: &[u8]) {
     carried(&msg);
 }
 
+/// What reading a body may have allocated at a time for each of its bytes: an entry of two bytes
+/// takes 96, in a vector that doubles.
+const COST_OF_BYTE: usize = 100;
+/// The same for a body of any length: what an error says.
+const COST_OF_BODY: usize = 1 << 10;
+
+/// Reads a body as anything that it may be; `peak` runs that, and says how much was allocated.
+pub fn costs(data: &[u8], peak: impl FnOnce(&dyn Fn()) -> usize) {
+    let body = Bytes::copy_from_slice(data);
+    let cost = peak(&|| {
+        drop(Msg::decode(body.clone()));
+        drop(ErrorData::decode(&body));
+        drop(RuntimeVars::decode(&body));
+        drop(codec::decode_addrs(&body));
+        drop(codec::decode_registry(&body));
+        drop(codec::decode_records(&body));
+    });
+    let max = COST_OF_BODY + COST_OF_BYTE * data.len();
+    assert!(cost <= max, "{cost} bytes for {}, and {max} are allowed", data.len());
+}
+
 fn written(msg: &Msg, features: Features) -> Bytes {
     let mut out = Vec::new();
     msg.encode(features, &mut out);

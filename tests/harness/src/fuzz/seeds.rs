@@ -107,6 +107,17 @@ pub fn noise() -> Vec<Vec<u8>> {
     (0..20).map(of).collect()
 }
 
+/// The inputs that once failed, and what they showed: `tests/fuzz/<target>/`.
+pub fn found(target: &str) -> Vec<(String, Vec<u8>)> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz").join(target);
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let read = |file: std::fs::DirEntry| {
+        let input = std::fs::read(file.path()).expect("it can be read");
+        (file.file_name().to_string_lossy().into_owned(), input)
+    };
+    files.map(read).collect()
+}
+
 /// A mutation: pieces of the seeds, with bytes flipped, cut and doubled.
 pub fn mutated(source: &mut Source, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut out = Vec::new();

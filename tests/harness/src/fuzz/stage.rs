@@ -60,8 +60,9 @@ impl Stage {
     pub fn hear(&mut self, conn: ConnId) -> Vec<Msg> {
         let mut bytes = Vec::new();
         while let Some(mut out) = self.actor.take_outbox(conn) {
-            bytes.extend(out.slices().flatten());
-            out.advance(bytes.len());
+            let taken = crate::front(&out, usize::MAX);
+            out.advance(taken.len());
+            bytes.extend(taken);
             self.actor.put_back(self.now, conn, out);
         }
         self.drain();

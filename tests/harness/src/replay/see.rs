@@ -37,7 +37,7 @@ impl<'a> Player<'a> {
 
     fn write(&mut self, core: usize, conn: ConnId) -> bool {
         let Some(mut out) = self.cores[core].take_outbox(conn) else { return false };
-        let bytes: Vec<u8> = out.slices().flatten().copied().collect();
+        let bytes = crate::front(&out, usize::MAX);
         out.advance(bytes.len());
         self.cores[core].put_back(self.now, conn, out);
         let name = self.name((core, conn));

@@ -22,6 +22,7 @@ fn visitor(siege: &mut Siege, says: &[u8]) -> Option<ConnId> {
 /// Connections that say nothing, or half of something: those that make room are closed, and while
 /// nobody has seen to that, there are no more than may be.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn handshake_flood() {
     let _alone = crate::alone();
     let aid = stage::frame(&stage::aid(&uid(1), 1, Features::ALL));
@@ -46,6 +47,7 @@ fn handshake_flood() {
 
 /// The same, where those that are closed are gone at once: a hundred thousand pass through.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn handshake_flood_that_is_cleared_away() {
     let _alone = crate::alone();
     let mut siege = Siege::new("");
@@ -70,6 +72,7 @@ fn handshake_flood_that_is_cleared_away() {
 
 /// Every connection claims the longest frame there is, and sends little of it.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn length_claims_from_everywhere() {
     let _alone = crate::alone();
     let mut siege = Siege::new("conns=60 halfopen=60");
@@ -88,6 +91,7 @@ fn length_claims_from_everywhere() {
 
 /// Waiters with the longest names, as many as one peer can think of.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn waiters_are_bounded() {
     let _alone = crate::alone();
     let mut siege = Siege::new("registrar waiters=200");
@@ -105,6 +109,7 @@ fn waiters_are_bounded() {
 
 /// Records with the longest addresses there may be, by peers that come and go.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn records_are_bounded() {
     let _alone = crate::alone();
     let mut siege = Siege::new("registrar records=20");

@@ -41,6 +41,7 @@ fn ask_and_never_read(siege: &mut Siege, conn: ConnId, asks: impl Iterator<Item 
 
 /// Short questions with long answers.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn answers_that_nobody_reads() {
     let _alone = crate::alone();
     let mut siege = Siege::new(&format!("registrar {SETTINGS}"));
@@ -61,6 +62,7 @@ fn answers_that_nobody_reads() {
 
 /// Requests that are all refused, tasks that are, and acknowledgements.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn refusals_that_nobody_reads() {
     let _alone = crate::alone();
     let asks: [&dyn Fn(usize) -> Vec<Bytes>; 4] = [

@@ -10,6 +10,7 @@ use crate::siege::uid;
 
 /// Each item comes in a buffer full of something else, which is read and forgotten.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn small_items_among_large_messages() {
     let _alone = crate::alone();
     let config = Config::new("p");

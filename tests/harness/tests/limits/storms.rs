@@ -13,6 +13,8 @@ const OBEYS: Manners = Manners { reads: true, obeys: true };
 const LINGERS: Manners = Manners { reads: true, obeys: false };
 /// Room for one answer to each message of one read.
 const ANSWERS: usize = 256 << 10;
+/// So many messages that nothing may be kept of each.
+const MANY: usize = if cfg!(miri) { 50 } else { 50_000 };
 
 #[track_caller]
 fn within(damage: &Damage, max: usize) {
@@ -37,6 +39,7 @@ fn storm(manners: Manners, frames: impl Iterator<Item = Bytes>) -> Damage {
 
 /// More tasks than may be: those over the limit are refused, and not kept.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn start_flood() {
     let _alone = crate::alone();
     let dialogs = Siege::new("").config().dialogs_max;
@@ -48,6 +51,7 @@ fn start_flood() {
 
 /// Before the actor is ready tasks wait: so many, with their arguments.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn start_flood_while_booting() {
     let _alone = crate::alone();
     let mut siege = Siege::new("");
@@ -70,6 +74,7 @@ fn start_flood_while_booting() {
 
 /// Opened and cancelled at once, again and again, by tasks that end: nothing adds up.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn rapid_reset() {
     let _alone = crate::alone();
     let mut siege = Siege::new("");
@@ -93,6 +98,7 @@ fn rapid_reset() {
 
 /// The same with tasks that take their time to end.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn open_and_cancel_storm() {
     let _alone = crate::alone();
     let dialogs = Siege::new("").config().dialogs_max;
@@ -110,7 +116,7 @@ fn open_and_cancel_storm() {
 fn cancel_storm() {
     let _alone = crate::alone();
     let one = std::iter::once(start(1, cid(0), NO_KWARGS));
-    let cancels = (1..50_000).map(|n| request(1, cid(n), Request::CancelTask { target: cid(0) }));
+    let cancels = (1..MANY).map(|n| request(1, cid(n), Request::CancelTask { target: cid(0) }));
     let damage = storm(LINGERS, one.chain(cancels));
     assert_eq!((damage.tasks, damage.closed.as_ref()), (1, None));
     within(&damage, RECEIVE + ANSWERS + DIALOG);
@@ -118,6 +124,7 @@ fn cancel_storm() {
 
 /// Messages for dialogs that never were end the connection; and cost nothing until then.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn unknown_cid_spam() {
     let _alone = crate::alone();
     let long = "x".repeat(3000);
@@ -146,7 +153,7 @@ fn late_messages_leave_nothing() {
     let open = [start(1, cid(0), NO_KWARGS), request(1, cid(1), cancel)];
     siege.attack(conn, OBEYS, open);
     let before = siege.live();
-    let late = (0..100_000).map(|_| stage::frame(&Msg::Yield { cid: cid(0), pld: NO_KWARGS }));
+    let late = (0..2 * MANY).map(|_| stage::frame(&Msg::Yield { cid: cid(0), pld: NO_KWARGS }));
     siege.attack(conn, OBEYS, batched(late));
     assert!(siege.live() <= before + RECEIVE);
     assert_eq!(siege.over(&[conn]).closed, None);
@@ -188,7 +195,7 @@ fn zero_length_items() {
     for msg in nothing {
         let mut siege = Siege::new("");
         let conn = open_context(&mut siege);
-        siege.attack(conn, OBEYS, batched((0..100_000).map(|_| stage::frame(&msg()))));
+        siege.attack(conn, OBEYS, batched((0..2 * MANY).map(|_| stage::frame(&msg()))));
         assert_eq!(siege.closed(), None);
         let damage = siege.over(&[conn]);
         within(&damage, RECEIVE + ANSWERS);
@@ -197,6 +204,7 @@ fn zero_length_items() {
 
 /// Items of a byte cost more than a byte: without credit for more, that dialog ends.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn items_without_credit() {
     let _alone = crate::alone();
     let mut siege = Siege::new("");
@@ -222,7 +230,7 @@ fn duplicate_stops() {
     let stop = || stage::frame(&Msg::Stop { cid: cid(0), sent: Some(0) });
     siege.attack(conn, OBEYS, [stop()]);
     assert_eq!(siege.actor().census().dialogs, 3, "one is in order");
-    siege.attack(conn, OBEYS, batched((0..50_000).map(|_| stop())));
+    siege.attack(conn, OBEYS, batched((0..MANY).map(|_| stop())));
     assert_eq!(siege.actor().census().dialogs, 2, "two are not");
     let damage = siege.over(&[conn]);
     assert_eq!(damage.closed, None, "the connection goes on");
@@ -231,6 +239,7 @@ fn duplicate_stops() {
 
 /// Words that mean nothing on this connection, as long as may be.
 #[test]
+#[cfg_attr(miri, ignore = "it takes minutes there")]
 fn goodbyes_without_end() {
     let _alone = crate::alone();
     let reason = "x".repeat(60_000);
