@@ -559,7 +559,7 @@ impl Kernel {
         }
         let Some(actor) = &mut self.hosts[host].actor else { return };
         if let Some(mut out) = actor.take_outbox(conn) {
-            let bytes: Vec<u8> = out.slices().flatten().take(room).copied().collect();
+            let bytes = crate::front(&out, room);
             out.advance(bytes.len());
             actor.put_back(now, conn, out);
             if !bytes.is_empty() {
