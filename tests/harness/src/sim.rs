@@ -6,6 +6,7 @@
 //! | [`options`] | what a run is made of: sizes, and which kinds of faults may come |
 //! | [`plan`] | what every task of every actor does |
 //! | [`kernel`] | processes, links, the clock |
+//! | [`links`] | how bytes come from one host to another |
 //! | [`processes`] | how processes are made, stopped, killed and reaped |
 //! | [`faults`] | what goes wrong |
 //! | [`mail`] | what a core has told its tasks |
@@ -34,6 +35,7 @@ pub mod drops;
 pub mod faults;
 pub mod hunt;
 pub mod kernel;
+pub mod links;
 pub mod mail;
 pub mod options;
 pub mod plan;
