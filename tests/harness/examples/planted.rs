@@ -11,23 +11,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use tractor_harness::planted::{self, Planted};
+
 /// A fault that takes more seeds than this is one that gets through.
 const SEEDS: &str = "20000";
-
-/// A fault.
-struct Planted {
-    name: String,
-    file: String,
-    old: String,
-    new: String,
-}
 
 fn main() -> io::Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let harness = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = harness.join("../..");
     let copy = root.join("target/planted");
-    let all = parse(&fs::read_to_string(harness.join("planted.txt"))?);
+    let all = planted::parse(&fs::read_to_string(harness.join("planted.txt"))?);
     let wanted = |planted: &&Planted| {
         words.is_empty() || words.iter().any(|word| planted.name.contains(word.as_str()))
     };
@@ -44,27 +38,6 @@ fn main() -> io::Result<ExitCode> {
         }
     }
     Ok(if through == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn parse(text: &str) -> Vec<Planted> {
-    let blocks = text.split("\n\n").skip(1);
-    let lines_of = |block: &str, sign: char| {
-        let lines = block.lines().skip(2).filter_map(|line| line.strip_prefix(sign));
-        lines.collect::<Vec<&str>>().join("\n")
-    };
-    blocks
-        .map(|block| {
-            let mut head = block.lines();
-            let name = head.next().and_then(|line| line.strip_prefix("# ")).expect("a name");
-            let file = head.next().expect("a file");
-            Planted {
-                name: name.into(),
-                file: file.into(),
-                old: lines_of(block, '-'),
-                new: lines_of(block, '+'),
-            }
-        })
-        .collect()
 }
 
 /// What git knows of, as it is in the work tree. Files that are the same are left alone, so that
@@ -87,8 +60,7 @@ fn copy_tracked(root: &Path, copy: &Path) -> io::Result<()> {
 fn plant(copy: &Path, planted: &Planted) -> io::Result<()> {
     let path: PathBuf = copy.join(&planted.file);
     let text = fs::read_to_string(&path)?;
-    let times = text.matches(planted.old.as_str()).count();
-    assert_eq!(times, 1, "{}: its place must be there once", planted.name);
+    assert!(planted.fits(&text), "{}: its place must be there once", planted.name);
     fs::write(&path, text.replace(planted.old.as_str(), &planted.new))
 }
 

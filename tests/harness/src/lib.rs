@@ -14,6 +14,7 @@
 //! | [`check`] | what must hold whatever happens |
 //! | [`fuzz`] | bodies of the fuzz targets |
 //! | [`sim`] | whole trees of actors in simulation, by seed |
+//! | [`planted`] | faults that the simulation has to find |
 //! | [`recording`] | recorded dialogs of the reference |
 //! | [`replay`] | a recording, with our cores as its actors |
 
@@ -23,6 +24,7 @@ pub mod fuzz;
 pub mod inject;
 pub mod op;
 pub mod pair;
+pub mod planted;
 pub mod random;
 pub mod recording;
 pub mod replay;
