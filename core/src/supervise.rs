@@ -10,8 +10,9 @@
 //! P2  A child is reported once, after its process ended *and* its link was read to the end, or
 //!     the slack between the two is over.                                        (§7.4)
 //! P3  A child that nobody asked to end has failed, unless it exited with code 0 and, where it
-//!     has the word, said goodbye. One that was asked has failed when it crashed meanwhile: with a
-//!     code other than 0, or by a signal that neither we sent nor asks to end.   (§7.4)
+//!     has the word, said goodbye; and if it lingered behind its link. One that was asked has
+//!     failed when it crashed meanwhile: with a code other than 0, or by a signal that neither we
+//!     sent nor asks to end.                                                     (§7.4)
 //! P4  The ladder of each child runs by itself: siblings escalate in parallel, within one budget.
 
 use alloc::boxed::Box;
@@ -144,6 +145,8 @@ pub(crate) struct Child {
     pub(crate) status: Option<ExitStatus>,
     pub(crate) link_lost: bool,
     pub(crate) said_goodbye: bool,
+    /// Its link ended, and it did not: it has failed, whatever its exit code says then.
+    pub(crate) lingers: bool,
     /// It has no word for goodbye: exit code 0 must do.
     pub(crate) is_base: bool,
     pub(crate) error: Option<Box<RemoteError>>,
@@ -168,6 +171,7 @@ impl Child {
             status: None,
             link_lost: false,
             said_goodbye: false,
+            lingers: false,
             is_base: false,
             error: None,
         }
@@ -218,7 +222,7 @@ impl Child {
             status: self.status.or(self.pid.map(|_| ExitStatus::Unknown)),
             asked: self.asked,
             forced: self.forced,
-            failed: if self.asked { self.crashed() } else { !graceful },
+            failed: if self.asked { self.crashed() } else { !graceful || self.lingers },
             error: self.error.clone(),
         }
     }

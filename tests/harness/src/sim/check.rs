@@ -326,8 +326,7 @@ impl Kernel {
         });
         let last = self.checks.cancels.insert(target, (self.now, host));
         if let Some((at, by)) = last
-            && at.until(self.now) < Duration::from_millis(100)
-            && self.hosts[target].actor.is_some()
+            && at.until(self.now) < Duration::from_millis(20)
         {
             self.cover.hit(if by == host { "cancel: twice" } else { "cancel: by two at once" });
         }

@@ -60,7 +60,7 @@ impl<'a> OwnNursery<'a> {
 
 impl Drop for OwnNursery<'_> {
     fn drop(&mut self) {
-        let Some((cx, id)) = self.0.take() else { return };
+        let Some((cx, id)) = self.0.take().filter(|_| !is_torn()) else { return };
         cx.look(|k| k.checks.asks(&k.hosts[cx.host]));
         cx.try_command(|actor, now| {
             // It exists until its body is done, which it is only now.
@@ -68,6 +68,11 @@ impl Drop for OwnNursery<'_> {
             let _ = actor.join_nursery(now, id);
         });
     }
+}
+
+/// Whether the run panics: its cores may be half done, and take no commands any more.
+fn is_torn() -> bool {
+    std::thread::panicking()
 }
 
 /// A dialog that was asked for, until its outcome is known.
@@ -88,7 +93,7 @@ impl<'a> OwnDialog<'a> {
 
 impl Drop for OwnDialog<'_> {
     fn drop(&mut self) {
-        let Some((cx, id)) = self.0.take() else { return };
+        let Some((cx, id)) = self.0.take().filter(|_| !is_torn()) else { return };
         cx.look(|k| {
             k.checks.blocked.remove(&(cx.host, id));
             k.checks.asks(&k.hosts[cx.host]);

@@ -134,10 +134,13 @@ impl Kernel {
         }
         for end in 0..self.ends.len() {
             self.stall(end, Duration::ZERO);
+            // Also where it was silent in one direction only: what is said now has a gap before it.
             if std::mem::take(&mut self.ends[end].deaf) {
-                self.ends[end].fin = true;
-                self.may_cut(end);
-                self.after(Duration::ZERO, What::Arrive(end));
+                for end in [end, end ^ 1] {
+                    self.ends[end].fin = true;
+                    self.may_cut(end);
+                    self.after(Duration::ZERO, What::Arrive(end));
+                }
             }
         }
     }

@@ -368,6 +368,7 @@ impl Kernel {
         }
         let mut seed = [0x5a; 32];
         seed[..8].copy_from_slice(&(id as u64).to_le_bytes());
+        seed[8..].fill_with(|| self.source.below(256) as u8);
         let text = config.name.clone();
         let actor = Actor::new(config, seed, self.now);
         self.hosts.push(Host {

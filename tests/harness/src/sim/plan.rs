@@ -232,13 +232,27 @@ impl Drawing<'_> {
         Step::Call { to, plan: self.plan(depth + 1), limit }
     }
 
-    /// By one, or by two at once.
+    /// By one, twice, or by two at once.
     fn cancel_actor(&mut self, has_children: bool) -> Step {
         let whom = self.who(has_children);
-        match self.source.once_in(3) {
-            true => Step::Both(vec![vec![Step::CancelActor(whom)], vec![Step::CancelActor(whom)]]),
-            false => Step::CancelActor(whom),
+        let one = Step::CancelActor(whom);
+        match self.source.below(6) {
+            0 => Step::Both(vec![vec![one.clone()], vec![one]]),
+            1 | 2 => {
+                let named = Step::CancelActor(Who::Named(self.source.below(self.actors + 1)));
+                let to = self.who(has_children);
+                let plan = self.of_steps(vec![named.clone()]);
+                Step::Both(vec![vec![named], vec![Step::Call { to, plan, limit: None }]])
+            }
+            _ => one,
         }
+    }
+
+    /// A call that does these.
+    fn of_steps(&mut self, steps: Vec<Step>) -> PlanId {
+        let (func, begin, end) = (FuncType::Call, Begin::AtOnce, End::Return);
+        self.plans.push(Plan { func, begin, steps, stream: None, end });
+        self.plans.len() - 1
     }
 
     fn ask(&mut self) -> Ask {
