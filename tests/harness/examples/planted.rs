@@ -67,7 +67,7 @@ fn plant(copy: &Path, planted: &Planted) -> io::Result<()> {
 /// How many seeds it took, and which check found it.
 fn seeds_until_found(copy: &Path) -> io::Result<Option<(u64, String)>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let tests = ["test", "--release", "-p", "tractor-harness", "--test", "sim"];
+    let tests = ["test", "--profile", "checked", "-p", "tractor-harness", "--test", "sim"];
     let run = |more: &[&str]| {
         let mut command = Command::new(&cargo);
         command

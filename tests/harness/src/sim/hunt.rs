@@ -41,15 +41,16 @@ pub struct Hunt {
     pub failed: Vec<Failed>,
 }
 
-/// Runs `count` seeds from `from` on, on all cores; less when enough have failed.
-pub fn hunt(from: u64, count: u64) -> Hunt {
+/// Runs `count` seeds from `from` on, on all cores; less when enough have failed. `options`: others
+/// than each would draw.
+pub fn hunt(from: u64, count: u64, options: Option<&Options>) -> Hunt {
     let (next, found) = (AtomicU64::new(0), Mutex::new(Hunt::default()));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= count || !one(from.wrapping_add(n), &found) {
+                    if n >= count || !one(from.wrapping_add(n), options, &found) {
                         return;
                     }
                 }
@@ -62,8 +63,8 @@ pub fn hunt(from: u64, count: u64) -> Hunt {
 }
 
 /// One run. False when enough have failed.
-fn one(seed: u64, found: &Mutex<Hunt>) -> bool {
-    let report = caught(&play_into, Source::seed(seed), None, false);
+fn one(seed: u64, options: Option<&Options>, found: &Mutex<Hunt>) -> bool {
+    let report = caught(&play_into, Source::seed(seed), options.cloned(), false);
     let mut found = found.lock().expect("no run panics here");
     found.runs += 1;
     found.events += u64::from(report.events);
@@ -78,17 +79,22 @@ fn one(seed: u64, found: &Mutex<Hunt>) -> bool {
 ///
 /// # Errors
 /// Of writing them.
-pub fn explain(failed: &Failed, dir: &Path) -> std::io::Result<String> {
-    explain_by(&play_into, failed, dir)
+pub fn explain(failed: &Failed, options: Option<&Options>, dir: &Path) -> std::io::Result<String> {
+    explain_by(&play_into, failed, options, dir)
 }
 
 /// As [`explain`], for runs that are played in a way of one's own.
 ///
 /// # Errors
 /// Of writing them.
-pub fn explain_by(play: Play<'_>, failed: &Failed, dir: &Path) -> std::io::Result<String> {
+pub fn explain_by(
+    play: Play<'_>,
+    failed: &Failed,
+    options: Option<&Options>,
+    dir: &Path,
+) -> std::io::Result<String> {
     let Failed { seed, check, what } = failed;
-    let drawn = Options::of(*seed);
+    let drawn = options.cloned().unwrap_or_else(|| Options::of(*seed));
     let same = |report: &Report| report.broken.first().is_some_and(|(name, _)| name == check);
     let smallest = shrink::shrink_by(play, *seed, drawn, same);
     let report = caught(play, Source::seed(*seed), Some(smallest.clone()), true);
