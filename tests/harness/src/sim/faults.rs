@@ -54,7 +54,7 @@ impl Kernel {
                 self.slow(run::HEAL.saturating_sub(self.ran()));
                 // In one direction, or in both.
                 self.ends[end].deaf = true;
-                self.ends[end ^ 1].deaf = self.source.below(2) == 1;
+                self.ends[end ^ 1].deaf |= self.source.below(2) == 1;
             }
             _ => self.reset(end),
         }
