@@ -72,6 +72,7 @@ pub(crate) fn child(phase: ChildPhase, fact: children::Fact) {
 
 /// A row of a table.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Row {
     /// What it is called.
     pub name: String,
