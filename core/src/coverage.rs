@@ -79,27 +79,27 @@ pub struct Row {
     /// How often it was looked up since the process began.
     pub count: u32,
     /// Whether it is a step, and no violation, misuse, or nothing.
-    pub does: bool,
+    pub is_step: bool,
 }
 
 /// Every row of every table.
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut row = |name, count, does| rows.push(Row { name, count, does });
+    let mut row = |name, count, is_step| rows.push(Row { name, count, is_step });
     for side in dialogs::all::SIDES {
         for func in dialogs::all::FUNCS {
             for phase in dialogs::all::PHASES {
                 let name = format!("{side:?} {func:?} {}", phase.as_str());
                 for kind in dialogs::all::KINDS {
                     let count = RECV.at(dialog_row(side, func, phase, kind as usize));
-                    let does =
+                    let is_step =
                         matches!(dialogs::recv(side, func, phase, kind), dialogs::Cell::Next(_));
-                    row(format!("dialog: {name} receives {kind:?}"), count, does);
+                    row(format!("dialog: {name} receives {kind:?}"), count, is_step);
                 }
                 for act in dialogs::all::ACTS {
                     let count = ACT.at(dialog_row(side, func, phase, act as usize));
-                    let does = dialogs::act(side, func, phase, act).is_some();
-                    row(format!("dialog: {name} does {act:?}"), count, does);
+                    let is_step = dialogs::act(side, func, phase, act).is_some();
+                    row(format!("dialog: {name} does {act:?}"), count, is_step);
                 }
             }
         }
@@ -117,8 +117,8 @@ pub fn rows() -> Vec<Row> {
     for phase in children::all::PHASES {
         for fact in children::all::FACTS {
             let name = format!("child: {phase:?} hears {fact:?}");
-            let does = children::next(phase, fact).is_some();
-            row(name, CHILD.at(phase as usize * 11 + fact as usize), does);
+            let is_step = children::next(phase, fact).is_some();
+            row(name, CHILD.at(phase as usize * 11 + fact as usize), is_step);
         }
     }
     rows

@@ -10,9 +10,9 @@
 //! P2  A child is reported once, after its process ended *and* its link was read to the end, or
 //!     the slack between the two is over.                                        (§7.4)
 //! P3  A child that nobody asked to end has failed, unless it exited with code 0 and, where it
-//!     has the word, said goodbye; and if it lingered behind its link. One that was asked has
-//!     failed when it crashed meanwhile: with a code other than 0, or by a signal that neither we
-//!     sent nor asks to end.                                                     (§7.4)
+//!     has the word, said goodbye; without that, one that lingered has failed whatever its code.
+//!     One that was asked has failed when it crashed meanwhile: with a code other than 0, or by a
+//!     signal that neither we sent nor asks to end.                              (§7.4)
 //! P4  The ladder of each child runs by itself: siblings escalate in parallel, within one budget.
 
 use alloc::boxed::Box;
@@ -145,7 +145,7 @@ pub(crate) struct Child {
     pub(crate) status: Option<ExitStatus>,
     pub(crate) link_lost: bool,
     pub(crate) said_goodbye: bool,
-    /// Its link ended, and it did not: it has failed, whatever its exit code says then.
+    /// Its link ended, and for too long after that it did not.
     pub(crate) lingers: bool,
     /// It has no word for goodbye: exit code 0 must do.
     pub(crate) is_base: bool,
@@ -222,7 +222,11 @@ impl Child {
             status: self.status.or(self.pid.map(|_| ExitStatus::Unknown)),
             asked: self.asked,
             forced: self.forced,
-            failed: if self.asked { self.crashed() } else { !graceful || self.lingers },
+            failed: if self.asked {
+                self.crashed()
+            } else {
+                !graceful || (self.lingers && !self.said_goodbye)
+            },
             error: self.error.clone(),
         }
     }

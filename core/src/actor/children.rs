@@ -301,8 +301,9 @@ impl Actor {
         if child.link_lost {
             // The link is gone and the process lingers: whoever waits is told without its status,
             // and the siblings don't wait for it to be reaped.
-            child.lingers = !(child.asked || child.said_goodbye);
-            let (failed, nursery) = (child.lingers && !child.isolated, child.nursery);
+            child.lingers = true;
+            let failed = !(child.asked || child.said_goodbye || child.isolated);
+            let nursery = child.nursery;
             self.end_conn_dialogs(conn);
             if failed {
                 self.fail_nursery(nursery);

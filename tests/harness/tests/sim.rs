@@ -58,7 +58,7 @@ fn report(hunt: &Hunt, options: Option<&Options>) {
 /// What was reached, and how often: by the runs themselves, and in the tables. Those rows of the
 /// tables that do something are there, and all kinds of faults, reached or not.
 fn reached(hunt: &Hunt) -> BTreeMap<String, u64> {
-    let rows = coverage::rows().into_iter().filter(|row| row.count > 0 || row.does);
+    let rows = coverage::rows().into_iter().filter(|row| row.count > 0 || row.is_step);
     let mut all: BTreeMap<String, u64> = rows.map(|row| (row.name, u64::from(row.count))).collect();
     all.extend(Fault::ALL.iter().map(|fault| (format!("fault: {}", fault.word()), 0)));
     all.extend(hunt.cover.counts().map(|(what, count)| (what.to_string(), count)));
@@ -95,6 +95,9 @@ fn compare(reached: &BTreeMap<String, u64>, runs: u64) {
     let missed = |(what, line): &(&&str, &&str)| {
         line.starts_with("must") && reached.get(**what).is_none_or(|count| *count == 0)
     };
+    let stale =
+        |(what, line): &(&&str, &&str)| line.starts_with("not") && !reached.contains_key(**what);
+    wrong.extend(listed.iter().filter(stale).map(|(what, _)| format!("no such step: {what}")));
     if runs >= MANY {
         wrong.extend(listed.iter().filter(missed).map(|(what, _)| format!("not reached: {what}")));
     }

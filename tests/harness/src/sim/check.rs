@@ -9,11 +9,12 @@ use tractor_core::{
 };
 
 use tractor_core::error::Violation;
-use tractor_core::msg::RemoteError;
+use tractor_core::msg::{FuncType, RemoteError};
+use tractor_core::supervise::ChildEnd;
 
 use super::kernel::{Host, HostId, Kernel, Process, Way};
 use super::mail::DialogMail;
-use super::task::{Failure, Far};
+use super::task::{Failure, Far, LOST};
 
 /// Credit for so many is there before a receiver says how much there is (`docs/protocol.md` §6.7).
 const EARLY_ITEMS: usize = 64;
@@ -24,6 +25,10 @@ const ITEM_COST: usize = 64;
 
 /// The number of an error that a program raised.
 pub type ErrorId = u32;
+
+/// Errors that no task raises, but a core: of who takes too long, reads too slowly, asks too much.
+/// (And `ActorCancelled`, of who asks an actor that is to end.)
+const BY_THE_RUNTIME: [&str; 3] = ["ActorTooSlowError", "StreamOverrun", "RuntimeError"];
 
 /// How a task ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,10 +90,11 @@ pub const ALL: &[(&str, &str)] = &[
     ("budget", "an actor has ended when its time for that is over"),
     ("a deadline", "an actor that is to end has a deadline for whatever it waits for"),
     ("no orphan", "an actor that has ended has no child that lives"),
-    ("nothing left", "at rest no process, dialog, child, deadline or byte is left"),
+    ("nothing left", "an actor that ends keeps no dialog, child, nursery, connection or deadline"),
     ("liveness", "after everything was told to end, everything has ended, in bounded time"),
     ("errors are kept", "an error is told exactly once to who handles it, unless its way was cut"),
     ("no error from nowhere", "only errors that were raised are told"),
+    ("no failure from nowhere", "a child has failed only where something went wrong with it"),
     ("order", "the items of a stream come in order, without a gap"),
     ("all items", "a stream that ended well has brought all of its items"),
     ("who cancelled", "a cancellation names somebody who asked for it"),
@@ -173,7 +179,7 @@ impl Checks {
     }
 
     /// Whoever ends has a deadline for it, whatever he waits for.
-    pub fn waits(&mut self, host: &Host) {
+    pub fn check_deadline(&mut self, host: &Host) {
         let Some(actor) = &host.actor else { return };
         let holds = actor.life() != Life::Closing || actor.next_deadline().is_some();
         self.must("a deadline", holds, || format!("{} waits for ever", host.name));
@@ -269,7 +275,7 @@ impl Checks {
     }
 }
 
-/// Everything has ended: nothing may be left.
+/// Everything must have ended, and every error be told.
 pub fn at_rest(kernel: &mut Kernel) {
     for id in 0..kernel.hosts.len() {
         let host = &kernel.hosts[id];
@@ -283,7 +289,7 @@ pub fn at_rest(kernel: &mut Kernel) {
 impl Kernel {
     /// Whether something in this world takes longer than it should, so that limits may be reached.
     pub fn something_hangs(&self) -> bool {
-        self.options.stuck || self.is_slow()
+        self.stuck || self.is_slow()
     }
 
     /// An actor that has ended, and whose connections are closed, keeps nothing.
@@ -295,6 +301,17 @@ impl Kernel {
         let holds = nothing || self.hosts[host].forced;
         let text = format!("{} has {left:?}, {deadline:?}", self.hosts[host].name);
         self.checks.must("nothing left", holds, || text);
+    }
+
+    /// No plan has a child fail: that needs a fault, or a registrar that has ended before.
+    pub fn check_child(&mut self, host: HostId, child: ChildId, end: &ChildEnd) {
+        let is_hurt = |host: HostId| self.hosts[host].hurt || self.hosts[host].forced;
+        let born = self.hosts[host].children.get(&child).copied();
+        let quits = born.is_some_and(|born| self.hosts[born].quits);
+        let excused = is_hurt(host) || born.is_some_and(is_hurt) || quits;
+        let holds = !end.failed || excused || self.something_hangs();
+        let text = format!("{}: {child:?}: {end:?}", self.hosts[host].name);
+        self.checks.must("no failure from nowhere", holds, || text);
     }
 
     /// A cancellation that is not ours names who asked for it.
@@ -318,11 +335,14 @@ impl Kernel {
         let is_child = |parent: HostId, child: HostId| {
             self.hosts[child].parent.is_some_and(|(of, _)| of == parent)
         };
-        self.cover.hit(match () {
-            () if host == target => "cancel: of an actor by itself",
-            () if is_child(host, target) => "cancel: of a child",
-            () if is_child(target, host) => "cancel: of the parent",
-            () => "cancel: of a third actor",
+        self.cover.hit(if host == target {
+            "cancel: of an actor by itself"
+        } else if is_child(host, target) {
+            "cancel: of a child"
+        } else if is_child(target, host) {
+            "cancel: of the parent"
+        } else {
+            "cancel: of a third actor"
         });
         let last = self.checks.cancels.insert(target, (self.now, host));
         if let Some((at, by)) = last
@@ -351,15 +371,21 @@ impl Kernel {
         let cut = is_out(host) || far.to.is_none_or(is_out);
         let holds = match outcome {
             Outcome::Returned(pld) => {
-                let is_its = pld[..] == value(far.way) || pld[..] == [0xc0];
-                let is_unsure = self.options.base && pld[..] == [0xc0];
-                is_unsure || (ending == Some(&Ending::Returned) && is_its)
+                let is_gen = far.func == FuncType::Stream;
+                let is_its = if is_gen { pld[..] == [0xc0] } else { pld[..] == value(far.way) };
+                // A base peer says the same of a generator that was cancelled.
+                let did = ending == Some(&Ending::Returned) || (is_gen && self.options.base);
+                did && is_its
             }
             Outcome::Errored { error, violation: None } => match Failure::parse(error) {
-                told if told.ids.is_empty() && error.src_type != "Lost" => true,
+                told if told.ids.is_empty() && error.src_type != LOST => {
+                    let is_late = error.src_type == "ActorCancelled" && cut;
+                    is_late || BY_THE_RUNTIME.iter().any(|name| error.src_type == *name)
+                }
                 told => ending == Some(&Ending::Failed(told.ids)),
             },
-            Outcome::Cancelled { by_us: false, .. } => ending == Some(&Ending::Cancelled) || cut,
+            Outcome::Cancelled { by_us: true, .. } => ending != Some(&Ending::Returned),
+            Outcome::Cancelled { .. } => ending == Some(&Ending::Cancelled) || cut,
             Outcome::PeerLost { .. } => cut,
             _ => true,
         };
@@ -405,8 +431,7 @@ fn errors_are_kept(kernel: &mut Kernel) {
         kernel.checks.raised.iter().map(|(id, way)| (*id, way.clone())).collect();
     for (id, way) in raised {
         let times = kernel.checks.reported.get(&id).copied().unwrap_or(0);
-        let cut = kernel.options.stuck
-            || kernel.checks.unheard.contains(&id)
+        let cut = kernel.checks.unheard.contains(&id)
             || way.pieces.iter().any(|piece| kernel.checks.dropped.contains(piece))
             || way.hosts.iter().any(|host| kernel.hosts[*host].hurt);
         let name = |host: &HostId| kernel.hosts[*host].name.as_str();

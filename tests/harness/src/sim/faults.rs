@@ -24,7 +24,6 @@ impl Kernel {
                 let by = [1, 60, 3600][self.source.below(3)];
                 self.jump(Duration::from_secs(by));
                 self.slow(Duration::ZERO);
-                self.hosts.iter_mut().for_each(|host| host.hurt = true);
                 true
             }
             // The others come where they belong: at each write, connect and spawn.
@@ -53,8 +52,8 @@ impl Kernel {
             Fault::HalfOpen => {
                 self.slow(run::HEAL.saturating_sub(self.ran()));
                 // In one direction, or in both.
-                self.ends[end].deaf = true;
-                self.ends[end ^ 1].deaf |= self.source.below(2) == 1;
+                self.ends[end].mute = true;
+                self.ends[end ^ 1].mute |= self.source.below(2) == 1;
             }
             _ => self.reset(end),
         }
@@ -86,6 +85,7 @@ impl Kernel {
         let host = all[self.source.below(all.len())];
         if fault == Fault::Interrupt {
             let why = EndReason::Interrupted { signal: 2 };
+            self.hosts[host].quits = true;
             return self.command(host, |actor, now| actor.cancel_self(now, why)).is_some();
         }
         self.hurt_tree(host);
@@ -101,7 +101,7 @@ impl Kernel {
     }
 
     /// What happens to a process happens to those it made, too.
-    fn hurt_tree(&mut self, host: HostId) {
+    pub(super) fn hurt_tree(&mut self, host: HostId) {
         self.hosts[host].hurt = true;
         let children: Vec<HostId> = self.hosts[host].children.values().copied().collect();
         children.into_iter().for_each(|child| self.hurt_tree(child));
@@ -135,7 +135,7 @@ impl Kernel {
         for end in 0..self.ends.len() {
             self.stall(end, Duration::ZERO);
             // Also where it was silent in one direction only: what is said now has a gap before it.
-            if std::mem::take(&mut self.ends[end].deaf) {
+            if std::mem::take(&mut self.ends[end].mute) {
                 for end in [end, end ^ 1] {
                     self.ends[end].fin = true;
                     self.may_cut(end);

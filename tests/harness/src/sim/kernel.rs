@@ -15,7 +15,7 @@ use std::time::Duration;
 use tractor_core::msg::{SpawnSpec, Token};
 use tractor_core::supervise::ExitStatus;
 use tractor_core::{
-    Actor, Address, ChildId, Config, ConnId, Effect, EndReason, Event, Input, Instant,
+    Actor, Address, ChildId, Config, ConnId, Effect, EndReason, Event, Input, Instant, NurseryEvent,
 };
 
 use super::check::Checks;
@@ -61,6 +61,8 @@ pub enum What {
     Orphaned(HostId),
     /// A connect reaches the other host.
     Connect(HostId, ConnId, HostId),
+    /// It stands.
+    Connected(HostId, ConnId),
     /// It is refused.
     Refused(HostId, ConnId),
     /// It gets SIGTERM.
@@ -111,6 +113,8 @@ pub struct Host {
     pub hurt: bool,
     /// When it last went on after it had been stopped, or its clock had jumped.
     pub lapsed: Option<Instant>,
+    /// It ended itself: it could not register, or was interrupted alone.
+    pub quits: bool,
     /// It was not given the time to end well.
     pub forced: bool,
     /// When its process ended.
@@ -141,7 +145,7 @@ pub struct End {
     /// It takes no bytes before then.
     pub(super) stalled: Option<Instant>,
     /// Nothing that is sent from here comes there any more.
-    pub deaf: bool,
+    pub mute: bool,
     /// How long bytes take to this end.
     pub(super) latency: Duration,
 }
@@ -189,6 +193,8 @@ pub struct Kernel {
     pub troubled: bool,
     /// Until when which hosts can't reach the others.
     pub parted: Option<(Instant, Vec<bool>)>,
+    /// Whether a task is never over.
+    pub stuck: bool,
     /// Until when something takes longer than it should.
     pub slow_until: Duration,
     /// What was reached.
@@ -223,6 +229,7 @@ impl Kernel {
             options,
             troubled: true,
             parted: None,
+            stuck: false,
             slow_until: Duration::ZERO,
             cover: Cover::default(),
             trace,
@@ -323,6 +330,7 @@ impl Kernel {
             What::Exited(host) => self.reap(host),
             What::Orphaned(host) => self.die(host, ExitStatus::Signal(9)),
             What::Connect(host, conn, to) => self.connected(host, conn, to),
+            What::Connected(host, conn) => self.fact(host, Input::Connected { conn }),
             What::Refused(host, conn) => {
                 self.hosts[host].connecting.remove(&conn);
                 self.wake(host);
@@ -349,6 +357,7 @@ impl Kernel {
             | What::Fork(host, _)
             | What::Spawned(host, _)
             | What::Terminate(host)
+            | What::Connected(host, _)
             | What::Refused(host, _)
             | What::Connect(_, _, host) => Some(host),
             What::Exited(host) => self.hosts[host].parent.map(|(parent, _)| parent),
@@ -382,6 +391,7 @@ impl Kernel {
             held: Vec::new(),
             hurt: false,
             lapsed: None,
+            quits: false,
             forced: false,
             died: None,
             cut: Vec::new(),
@@ -437,8 +447,13 @@ impl Kernel {
             self.trace.output(self.now, host, &output);
             let hangs = self.something_hangs();
             self.checks.output(&self.hosts[host], &output, hangs);
-            if let tractor_core::Output::Event(Event::Ended { forced: true }) = output {
-                self.forced(host);
+            match &output {
+                tractor_core::Output::Event(Event::Ended { forced: true }) => self.forced(host),
+                tractor_core::Output::Event(Event::Nursery(
+                    _,
+                    NurseryEvent::Ended { child, end },
+                )) => self.check_child(host, *child, end),
+                _ => {}
             }
             match output {
                 tractor_core::Output::Effect(effect) => self.perform(host, effect),
@@ -452,7 +467,7 @@ impl Kernel {
                 self.write(end);
             }
         }
-        self.checks.waits(&self.hosts[host]);
+        self.checks.check_deadline(&self.hosts[host]);
         self.set_deadline(host);
     }
 

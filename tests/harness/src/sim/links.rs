@@ -21,7 +21,7 @@ impl Kernel {
                 fin: false,
                 closing: false,
                 stalled: None,
-                deaf: false,
+                mute: false,
                 latency,
             });
         }
@@ -64,7 +64,7 @@ impl Kernel {
     }
 
     fn send(&mut self, to: EndId, bytes: Vec<u8>) {
-        if self.ends[to ^ 1].deaf || self.ends[to].fin || !self.ends[to].alive {
+        if self.ends[to ^ 1].mute || self.ends[to].fin || !self.ends[to].alive {
             return;
         }
         let last = self.ends[to].inbox.back().map_or(self.now, |(at, _)| *at);
@@ -125,7 +125,7 @@ impl Kernel {
         self.ends[end].alive = false;
         self.ends[end].inbox.clear();
         self.wake(self.ends[end].host);
-        if self.ends[end].deaf {
+        if self.ends[end].mute {
             return;
         }
         self.ends[end ^ 1].fin = true;
@@ -195,7 +195,7 @@ impl Kernel {
         self.settle(to);
         let wanted = self.hosts[host].actor.as_ref().is_some_and(|actor| actor.is_known(conn));
         match wanted {
-            true => self.fact(host, Input::Connected { conn }),
+            true => self.after(Duration::ZERO, What::Connected(host, conn)),
             // It was given up on meanwhile.
             false => {
                 self.shut(ours);

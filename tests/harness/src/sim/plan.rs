@@ -1,5 +1,6 @@
 //! The programs of a run: what every task of every actor does, drawn from the seed before anything
-//! happens. A task of a plan is started by name: the function `17` is plan 17.
+//! happens. A task of a plan is started by name: the function `17.4` is plan 17,
+//! asked for the fourth time that anything was.
 
 use tractor_core::OverrunPolicy;
 use tractor_core::msg::FuncType;
@@ -49,8 +50,13 @@ pub struct StreamPlan {
 pub enum Begin {
     /// At once.
     AtOnce,
-    /// It takes so long until it is accepted, ms, and a context so long until it is set up.
-    Late(u64, u64),
+    /// It takes its time.
+    Late {
+        /// Until it is accepted.
+        accept_ms: u64,
+        /// Until a context is set up, after that.
+        start_ms: u64,
+    },
     /// It is refused, as one is whose function does not exist.
     Refused,
     /// A context fails before it is set up.
@@ -241,7 +247,7 @@ impl Drawing<'_> {
             1 | 2 => {
                 let named = Step::CancelActor(Who::Named(self.source.below(self.actors + 1)));
                 let to = self.who(has_children);
-                let plan = self.of_steps(vec![named.clone()]);
+                let plan = self.calling(vec![named.clone()]);
                 Step::Both(vec![vec![named], vec![Step::Call { to, plan, limit: None }]])
             }
             _ => one,
@@ -249,7 +255,7 @@ impl Drawing<'_> {
     }
 
     /// A call that does these.
-    fn of_steps(&mut self, steps: Vec<Step>) -> PlanId {
+    fn calling(&mut self, steps: Vec<Step>) -> PlanId {
         let (func, begin, end) = (FuncType::Call, Begin::AtOnce, End::Return);
         self.plans.push(Plan { func, begin, steps, stream: None, end });
         self.plans.len() - 1
@@ -343,7 +349,7 @@ impl Drawing<'_> {
 
     fn begin(&mut self) -> Begin {
         let mut wait = || [0, 2, 40][self.source.below(3)];
-        let late = Begin::Late(wait(), wait());
+        let late = Begin::Late { accept_ms: wait(), start_ms: wait() };
         match self.source.below(16) {
             0 => late,
             1 if self.source.once_in(3) => Begin::Refused,

@@ -63,7 +63,10 @@ impl Kernel {
         let Some(&child) = self.hosts[host].children.get(&child) else { return };
         self.cover.signal(signal);
         match signal {
-            Signal::Kill => self.die(child, ExitStatus::Signal(9)),
+            Signal::Kill => {
+                self.hurt_tree(child);
+                self.die(child, ExitStatus::Signal(9));
+            }
             Signal::Terminate => {
                 let hangs = self.something_hangs();
                 self.checks.must("budget", hangs, || "SIGTERM, and nothing hangs".into());

@@ -239,7 +239,7 @@ async fn call(cx: &Cx, conn: ConnId, plan: PlanId, main: Option<ChildId>) -> Don
         k.ways.len() - 1
     });
     let to = cx.look(|k| k.host_at(cx.host, conn));
-    let far = Far { way, to };
+    let far = Far { way, func: what.func, to };
     let func = format!("{plan}.{way}");
     let call = Call { func_type: what.func, ns: "app", func: &func, kwargs: &[0x80] };
     let dialog = match cx.command(|actor, now| actor.start(now, conn, &call)) {

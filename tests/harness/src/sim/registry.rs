@@ -18,7 +18,7 @@ pub async fn named(cx: &Cx, n: usize) -> Result<Option<ConnId>, Failure> {
     let request = Request::Find { name: name(n) };
     let Some(found) = answer(cx, registrar, request).await? else { return Ok(None) };
     cx.look(|k| k.cover.hit("registry: asked"));
-    match tell(cx, codec::decode_addrs(&found).unwrap_or_default()) {
+    match first_told(cx, codec::decode_addrs(&found).unwrap_or_default()) {
         Some(addr) => connect(cx, addr).await,
         None => Ok(None),
     }
@@ -42,7 +42,7 @@ async fn answer(cx: &Cx, conn: ConnId, request: Request) -> Result<Option<Bytes>
 }
 
 /// The first of the addresses that it tells; none of those is of somebody who is gone.
-fn tell(cx: &Cx, addrs: Vec<Address>) -> Option<Address> {
+fn first_told(cx: &Cx, addrs: Vec<Address>) -> Option<Address> {
     cx.look(|k| {
         addrs.iter().for_each(|addr| {
             k.cover.hit("registry: found");
@@ -67,14 +67,14 @@ async fn asked(cx: &Cx, what: Ask) -> Done {
             let request = Request::Wait { name: name(n) };
             let Some(found) = answer(cx, registrar, request).await? else { return Ok(()) };
             cx.look(|k| k.cover.hit("registry: waited"));
-            tell(cx, codec::decode_addrs(&found).unwrap_or_default());
+            first_told(cx, codec::decode_addrs(&found).unwrap_or_default());
         }
         Ask::Watch(n) => watch(cx, registrar, n).await?,
         Ask::List => {
             let Some(found) = answer(cx, registrar, Request::List).await? else { return Ok(()) };
             cx.look(|k| k.cover.hit("registry: listed"));
             for (_, addrs) in codec::decode_registry(&found).unwrap_or_default() {
-                tell(cx, addrs);
+                first_told(cx, addrs);
             }
         }
         Ask::ReportDead(n) => {
@@ -96,7 +96,7 @@ async fn watch(cx: &Cx, registrar: ConnId, n: usize) -> Done {
         let Some(found) = answer(cx, registrar, request).await? else { return Ok(()) };
         cx.look(|k| k.cover.hit("registry: watched"));
         let Ok(records) = codec::decode_records(&found) else { return Ok(()) };
-        records.actors.into_iter().for_each(|(_, addrs)| drop(tell(cx, addrs)));
+        records.actors.into_iter().for_each(|(_, addrs)| drop(first_told(cx, addrs)));
         seen = Some(records.tag);
     }
     Ok(())

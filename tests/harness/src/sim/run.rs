@@ -68,8 +68,7 @@ pub fn play(source: Source, options: Option<Options>, keep: bool) -> Report {
 }
 
 /// As [`play`], and what is kept of it outlives it when it panics.
-pub fn play_into(source: Source, options: Option<Options>, kept: Option<Rc<Kept>>) -> Report {
-    let mut source = source;
+pub fn play_into(mut source: Source, options: Option<Options>, kept: Option<Rc<Kept>>) -> Report {
     let mut beside = source.beside();
     let options = options.unwrap_or_else(|| Options::draw(&mut beside));
     let plans = Rc::new(Plans::draw(&mut source, &options));
@@ -262,7 +261,7 @@ impl Kernel {
     /// When the last process has to be gone: by then all have been told to end, and nothing is
     /// slow any more.
     fn last(&self) -> Duration {
-        match self.was_slow() || self.options.stuck {
+        match self.was_slow() || self.stuck {
             true => END.max(self.slow_until) + REST,
             false => END + SOON,
         }
@@ -278,7 +277,8 @@ impl Kernel {
         let children: Vec<HostId> = self.hosts[host].children.values().copied().collect();
         for child in children {
             // Made after it was given up on: it dies with its parent's process.
-            let lives = self.hosts[child].actor.is_some() && !self.hosts[host].hurt;
+            let given_up = self.hosts[host].hurt || self.hosts[host].lapsed.is_some();
+            let lives = self.hosts[child].actor.is_some() && !given_up;
             let text = format!("{} lives after {}", self.hosts[child].name, self.hosts[host].name);
             self.checks.must("no orphan", !lives, || text);
         }

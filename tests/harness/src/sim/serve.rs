@@ -1,5 +1,7 @@
 //! What is asked for: tasks that serve a dialog, and the bodies of roots and children.
 
+use std::time::Duration;
+
 use tractor_core::dialog::table::Side;
 use tractor_core::msg::FuncType;
 use tractor_core::{DialogId, Payload};
@@ -10,7 +12,10 @@ use super::plan::{Begin, End, Plan, Step};
 use super::program::{PATIENCE_MS, steps};
 use super::registry::register;
 use super::streams::{flow, open_stream};
-use super::task::{Cx, Done, Failure};
+use super::task::{Cx, Done, Failure, LOST};
+
+/// Whoever cleans up for longer than that is slow.
+const SLOW_MS: u64 = 100;
 
 /// A task that somebody asked for.
 pub async fn serve(cx: Cx, dialog: DialogId, plan: Plan, way: usize) {
@@ -53,7 +58,7 @@ fn cancelled(cx: &Cx, dialog: DialogId, way: usize) {
 /// What comes before the work: who asked learns that the task exists, and that a context stands.
 async fn set_up(cx: &Cx, dialog: DialogId, plan: &Plan) -> Done {
     let (accept_ms, start_ms) = match plan.begin {
-        Begin::Late(accept, start) => (accept, start),
+        Begin::Late { accept_ms, start_ms } => (accept_ms, start_ms),
         _ => (0, 0),
     };
     wait_ms(cx, accept_ms).await?;
@@ -96,7 +101,12 @@ async fn work(cx: &Cx, dialog: DialogId, plan: &Plan) -> Done {
     if let (End::Slow(ms), Err(failure)) = (plan.end, &result)
         && failure.cancelled
     {
-        cx.look(|k| k.cover.hit("task: slow to end"));
+        cx.look(|k| {
+            k.cover.hit("task: slow to end");
+            if ms > SLOW_MS {
+                k.slow(Duration::from_millis(ms));
+            }
+        });
         cx.shielded().sleep(ms).await?;
     }
     match (plan.end, result) {
@@ -105,7 +115,10 @@ async fn work(cx: &Cx, dialog: DialogId, plan: &Plan) -> Done {
             Err(failure.and(cx.fail()))
         }
         (End::Stuck, _) => {
-            cx.look(|k| k.cover.hit("task: stuck"));
+            cx.look(|k| {
+                k.cover.hit("task: stuck");
+                k.stuck = true;
+            });
             cx.shielded().wait(|_| None).await
         }
         (_, result) => result,
@@ -153,9 +166,12 @@ pub async fn boot(cx: Cx) {
     }
     let registered = register(&cx.in_limit(PATIENCE_MS)).await;
     if registered.is_err() {
-        cx.look(|k| k.cover.hit("child: can't register"));
+        cx.look(|k| {
+            k.cover.hit("child: can't register");
+            k.hosts[cx.host].quits = true;
+        });
         cx.command(|actor, now| {
-            let error = actor.own_error("Lost", "no registrar");
+            let error = actor.own_error(LOST, "no registrar");
             actor.report_to_parent(now, error);
             let _ = actor.cancel_self(now, tractor_core::EndReason::Done);
         });

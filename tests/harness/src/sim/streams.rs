@@ -78,13 +78,17 @@ async fn write(cx: &Cx, dialog: DialogId, count: u32, len: usize, func: FuncType
         let bytes = item(number, len);
         loop {
             let sent = cx.command(|actor, now| actor.send(now, dialog, Payload::Borrowed(&bytes)));
+            if sent != Err(SendError::Blocked) {
+                cx.look(|k| k.checks.blocked.remove(&(cx.host, dialog)));
+            }
             match sent {
                 Ok(()) => break,
                 Err(SendError::Blocked) => {
                     cx.look(|k| {
                         k.cover.hit("stream: blocked");
                         let since = k.passed();
-                        k.checks.blocked.insert((cx.host, dialog), since);
+                        // Who is woken in vain has waited since the first time.
+                        k.checks.blocked.entry((cx.host, dialog)).or_insert(since);
                     });
                     let room = cx.wait(|k| {
                         let mail = k.hosts[cx.host].mail.dialogs.get_mut(&dialog)?;
@@ -93,7 +97,9 @@ async fn write(cx: &Cx, dialog: DialogId, count: u32, len: usize, func: FuncType
                         go_on.then_some(())
                     });
                     let room = room.await;
-                    cx.look(|k| k.checks.blocked.remove(&(cx.host, dialog)));
+                    if room.is_err() {
+                        cx.look(|k| k.checks.blocked.remove(&(cx.host, dialog)));
+                    }
                     room?;
                 }
                 Err(SendError::Overrun) => {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tractor_core::msg::RemoteError;
+use tractor_core::msg::{FuncType, RemoteError};
 use tractor_core::{Actor, ChildId, DialogId, Instant, NurseryId, Outcome};
 
 use super::check::ErrorId;
@@ -27,11 +27,16 @@ pub const RAISED: &str = "Raised";
 /// See [`RAISED`].
 pub const PANICKED: &str = "RustPanic";
 
+/// The type of those that the world is to blame for.
+pub const LOST: &str = "Lost";
+
 /// Where a task runs that was asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Far {
     /// The number of its way.
     pub way: usize,
+    /// What kind of function it is.
+    pub func: FuncType,
     /// Its host.
     pub to: Option<HostId>,
 }
@@ -309,7 +314,7 @@ impl Cx {
     /// The error that a task sends to who asked for it.
     pub fn report(&self, failure: &Failure) -> RemoteError {
         self.command(|actor, _| match failure.ids.is_empty() {
-            true => actor.own_error("Lost", ""),
+            true => actor.own_error(LOST, ""),
             false if failure.panicked => actor.own_error(PANICKED, &failure.message()),
             false => actor.own_error(RAISED, &failure.message()),
         })
@@ -329,7 +334,7 @@ impl Cx {
             Outcome::Errored { violation: Some(violation), .. } => {
                 let text = format!("{} hears of {violation}", self.host);
                 self.look(|k| {
-                    let excused = k.hosts[self.host].hurt || k.options.base || k.options.stuck;
+                    let excused = k.hosts[self.host].hurt || k.options.base || k.stuck;
                     k.checks.must("no violation", excused, || text);
                 });
                 Err(Failure::lost())
