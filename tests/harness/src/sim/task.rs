@@ -328,7 +328,13 @@ impl Cx {
             Outcome::Errored { error, violation: None } => {
                 let gave_up = error.src_type == "ActorTooSlowError";
                 let text = || format!("{}: {error:?}", self.host);
-                self.look(|k| k.checks.must("budget", !gave_up || k.something_hangs(), text));
+                self.look(|k| {
+                    k.checks.must("budget", !gave_up || k.something_hangs(), text);
+                    // What the task raises from now on is told to nobody.
+                    if let (true, Some(to)) = (gave_up, far.to) {
+                        k.hosts[to].hurt = true;
+                    }
+                });
                 Err(Failure::parse(error))
             }
             Outcome::Errored { violation: Some(violation), .. } => {
