@@ -88,7 +88,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("one end", "a child is reported once, a connection opens and closes once, in this order"),
     ("no message after closed", "a nursery that has closed says nothing more"),
     ("budget", "an actor has ended when its time for that is over"),
-    ("a deadline", "an actor that is to end has a deadline for whatever it waits for"),
+    ("a deadline", "an actor that is to end has one for whatever it waits for, a handshake, too"),
     ("no orphan", "an actor that has ended has no child that lives"),
     ("nothing left", "an actor that ends keeps no dialog, child, nursery, connection or deadline"),
     ("liveness", "after everything was told to end, everything has ended, in bounded time"),
@@ -301,6 +301,20 @@ impl Kernel {
         let holds = nothing || self.hosts[host].forced;
         let text = format!("{} has {left:?}, {deadline:?}", self.hosts[host].name);
         self.checks.must("nothing left", holds, || text);
+    }
+
+    /// A connection on which nobody introduces himself ends, before the world gets well.
+    pub fn check_handshakes(&mut self) {
+        const LATE: Duration = Duration::from_millis(20);
+        for end in &self.ends {
+            let host = &self.hosts[end.host];
+            let Some((dialed, actor)) = end.dialed.zip(host.actor.as_ref()) else { continue };
+            let most = actor.config().handshake_timeout + LATE;
+            let due = dialed.until(self.now) > most && host.lapsed < Some(dialed);
+            let waits = end.alive && !host.mail.conns.contains_key(&end.conn);
+            let holds = !(due && waits) || host.process != Process::Runs;
+            self.checks.must("a deadline", holds, || format!("{}: {:?}", host.name, end.conn));
+        }
     }
 
     /// No plan has a child fail: that needs a fault, or a registrar that has ended before.

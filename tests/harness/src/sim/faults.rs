@@ -127,6 +127,7 @@ impl Kernel {
     /// From now on nothing goes wrong: what hung goes on, and silent links are found to be broken,
     /// as the system does sooner or later.
     pub fn heal(&mut self) {
+        self.check_handshakes();
         self.troubled = false;
         self.parted = None;
         for host in 0..self.hosts.len() {

@@ -146,6 +146,8 @@ pub struct End {
     pub(super) stalled: Option<Instant>,
     /// Nothing that is sent from here comes there any more.
     pub mute: bool,
+    /// When it was connected, if it was (and not handed over).
+    pub dialed: Option<Instant>,
     /// How long bytes take to this end.
     pub(super) latency: Duration,
 }

@@ -22,6 +22,7 @@ impl Kernel {
                 closing: false,
                 stalled: None,
                 mute: false,
+                dialed: None,
                 latency,
             });
         }
@@ -192,6 +193,9 @@ impl Kernel {
         let ours = self.ends.len();
         self.hosts[host].connecting.remove(&conn);
         self.link((host, conn), (to, accepted));
+        for end in [ours, ours ^ 1] {
+            self.ends[end].dialed = Some(now);
+        }
         self.settle(to);
         let wanted = self.hosts[host].actor.as_ref().is_some_and(|actor| actor.is_known(conn));
         match wanted {
