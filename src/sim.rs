@@ -96,6 +96,9 @@ const FAULTS_ENV: &str = "TRACTOR_SIM_FAULTS";
 /// The level of what it logs.
 const LOG_ENV: &str = "TRACTOR_SIM_LOG";
 
+/// Those that there are.
+const LEVELS: &str = "`off`, `error`, `warn`, `info`, `debug` or `trace`";
+
 thread_local! {
     static CURRENT: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
 }
@@ -196,6 +199,8 @@ pub(crate) fn asked_for() -> Option<Config> {
 /// Runs the body of a `main`.
 pub(crate) fn run_main<F: Future>(config: Config, body: impl FnOnce() -> F) -> F::Output {
     if let Ok(level) = std::env::var(LOG_ENV) {
+        let known = level.parse::<log::LevelFilter>().is_ok();
+        assert!(known, "{LOG_ENV}: `{level}` is no level: give {LEVELS}");
         crate::log::init_child(Some(&level));
     }
     simulate(config, body).0
@@ -285,14 +290,14 @@ pub fn terminate(name: &str) -> bool {
 }
 
 /// Ends the actor of this name with an exit code of its own, as when it calls `exit` in the middle
-/// of its work: otherwise as [`kill`]. One that is stopped ends when it goes on. False when there
-/// is none.
+/// of its work: otherwise as [`kill`]. As the system does, its parent sees the lowest eight bits of
+/// the code: -1 is 255. One that is stopped ends when it goes on. False when there is none.
 ///
 /// # Panics
 /// Outside of a simulation.
 pub fn crash(name: &str, code: i32) -> bool {
     let world = world();
-    world.find(name).is_some_and(|pid| world.exit(pid, ExitStatus::Code(code)))
+    world.find(name).is_some_and(|pid| world.exit(pid, ExitStatus::Code(code & 0xff)))
 }
 
 /// Stops the actor of this name, as SIGSTOP does. False when there is none.
@@ -340,9 +345,10 @@ pub fn silence(from: &str, to: &str, time: Duration) -> usize {
     between(from, to, |world, from, to| world.net.silence(from, to, time))
 }
 
-/// For so long, these actors and the children that they start are apart from all others: nothing
-/// arrives across, and a connect across fails, or hangs until it is over, as the seed says. Whom
-/// nobody knows is left out. How many links cross it.
+/// For so long, these actors and the children that they start from now on are apart from all
+/// others: nothing arrives across, and a connect across fails, or hangs until it is over, as the
+/// seed says. The children that they have already stay outside, unless they are named. Whom nobody
+/// knows is left out. How many links cross it.
 ///
 /// # Panics
 /// Outside of a simulation.
@@ -352,7 +358,7 @@ pub fn partition<N: AsRef<str>>(names: impl IntoIterator<Item = N>, time: Durati
     world.partition(inside, time)
 }
 
-/// So many of the next connects are refused, although somebody listens.
+/// So many of the next connects to where somebody listens are refused.
 ///
 /// # Panics
 /// Outside of a simulation.
@@ -389,5 +395,5 @@ pub fn fail_spawns(count: u32) {
 /// # Panics
 /// Outside of a simulation.
 pub fn jump(by: Duration) {
-    world().sim.jump(by);
+    world().jump(by);
 }

@@ -13,6 +13,8 @@ use tractor::{Result, module, open_nursery};
 mod faults;
 #[path = "sim/hunt.rs"]
 mod hunt;
+#[path = "sim/kit.rs"]
+mod kit;
 #[path = "sim/logs.rs"]
 mod logs;
 #[path = "sim/programs.rs"]

@@ -119,17 +119,40 @@ fn prints_the_same(name: &str) {
     }
 }
 
-/// What stderr says when a fault has come.
-const FELT: [&str; 8] = [
+/// What the lines of a simulation say when a fault has come.
+const FELT: [&str; 11] = [
     ": cut",
     "nothing arrives",
     "hears nothing",
     "apart from",
     "jumps",
     "stops",
-    "fails",
-    "signal",
+    "its spawn fails",
+    "killed by signal",
+    "is refused",
+    "no way",
+    "longer",
 ];
+
+/// Whether one has come: no other line of the program's counts, and a crash has a code of its own.
+fn felt(said: &str) -> bool {
+    let mut lines = said.lines().filter(|line| line.starts_with("sim "));
+    lines.any(|line| {
+        let crashed = line.split_once(": exit code ").is_some_and(|(_, code)| code != "0");
+        crashed || FELT.iter().any(|word| line.contains(word))
+    })
+}
+
+/// Lines that tell of faults that have come, and those that do not.
+#[test]
+fn a_fault_is_felt_in_what_a_simulation_tells() {
+    let no = "sim 1ms connects to be refused: 1\nsim 2ms a (pid 2): exit code 0\n\
+              the connection is refused, by signal, which stops: exit code 7\n";
+    assert!(!felt(no));
+    for line in ["a (pid 2): exit code 7", "pid 2: a connect to b is refused", "a stops"] {
+        assert!(felt(&format!("{no}sim 3ms {line}\n")), "{line}");
+    }
+}
 
 /// With faults it may end with an error, but it ends, and soon; nothing is left, which a simulation
 /// checks itself, and nothing is logged as an error.
@@ -144,7 +167,7 @@ fn ends_whatever_fails(name: &str) {
         assert!(matches!(ended.code(), Some(0 | 1)), "{name}, seed {seed}: {ended:?}");
         assert!(!said.contains("ERROR ("), "{name}, seed {seed}: {said}");
         assert!(seconds(said) < 60.0, "{name}, seed {seed}: {said}");
-        felt += u64::from(FELT.iter().any(|word| said.contains(word)));
+        felt += u64::from(self::felt(said));
     }
     // One has no actors: there the clock alone can fail.
     let least = if name == "scopes" { 1 } else { SEEDS / 2 };
@@ -174,4 +197,24 @@ fn unknown_faults_are_told() {
     let ended = run(command);
     assert_eq!(ended.code(), Some(101), "{ended:?}");
     assert!(ended.stderr.contains("`earthquakes` is no kind of faults"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("failing_spawns, clock_jumps"), "{}", ended.stderr);
+}
+
+/// A variable that is set to nothing is a run without faults.
+#[test]
+fn no_faults_are_no_faults() {
+    let mut command = simulated("quickstart", 1);
+    command.env("TRACTOR_SIM_FAULTS", "");
+    assert_eq!(run(command).stderr, run(simulated("quickstart", 1)).stderr);
+}
+
+/// Nor is a level that nobody knows a run without a log.
+#[test]
+fn an_unknown_level_is_told() {
+    let mut command = simulated("quickstart", 1);
+    command.env("TRACTOR_SIM_LOG", "verbose");
+    let ended = run(command);
+    assert_eq!(ended.code(), Some(101), "{ended:?}");
+    assert!(ended.stderr.contains("TRACTOR_SIM_LOG: `verbose` is no level"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("`info`"), "{}", ended.stderr);
 }

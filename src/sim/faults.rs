@@ -1,5 +1,7 @@
 //! Faults from a kit: how many at most, within what time. The seed says how many, whom and when.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,8 +122,9 @@ impl Faults {
         self
     }
 
-    /// Partitions: some actors, with the children that they start, are apart from all others for up
-    /// to 8 s. Nothing arrives across, and a connect across fails, or hangs until it is over.
+    /// Partitions: some actors, with the children that they start from then on, are apart from all
+    /// others for up to 8 s: from the children that they had, too, unless the seed takes these
+    /// along. Nothing arrives across, and a connect across fails, or hangs until it is over.
     pub fn partitions(mut self, most: u32) -> Self {
         self.partitions = most;
         self
@@ -152,41 +155,85 @@ impl Faults {
     }
 }
 
-/// Words with commas between them, as [`TRACTOR_SIM_FAULTS`](super) has them: `all`, or the kinds
-/// of faults (`kills,cuts=2`), and `within=50` for so many milliseconds.
+/// A kind of faults: its word, and what sets how many there are at most.
+type Kind = (&'static str, fn(Faults, u32) -> Faults);
+
+/// Each of them.
+const KINDS: [Kind; 11] = [
+    ("kills", Faults::kills),
+    ("crashes", Faults::crashes),
+    ("pauses", Faults::pauses),
+    ("cuts", Faults::cuts),
+    ("stalls", Faults::stalls),
+    ("silences", Faults::silences),
+    ("partitions", Faults::partitions),
+    ("refused_connects", Faults::refused_connects),
+    ("slow_connects", Faults::slow_connects),
+    ("failing_spawns", Faults::failing_spawns),
+    ("clock_jumps", Faults::clock_jumps),
+];
+
+/// Words with commas between them, as [`TRACTOR_SIM_FAULTS`](super) has them: kinds of faults, with
+/// or without how many (`kills,cuts=2`), `all` for one of each kind that is not there by itself,
+/// and `within=50` for so many milliseconds. Nothing is no faults.
 impl FromStr for Faults {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Faults> {
-        text.split(',').try_fold(Faults::none(), |faults, word| {
-            let (kind, number) = word.split_once('=').unwrap_or((word, "1"));
-            let number = number.parse().map_err(|_| Error::config(format!("{word}: no number")))?;
-            let unknown = || Error::config(format!("`{kind}` is no kind of faults"));
-            faults.with(kind, number).ok_or_else(unknown)
+        let words: Vec<&str> = text.split(',').map(str::trim).collect();
+        if words == [""] {
+            return Ok(Faults::none());
+        }
+        // First, wherever it stands: what is there by itself counts beside it.
+        let base = if words.contains(&"all") { Faults::all() } else { Faults::none() };
+        let mut before = BTreeSet::new();
+        words.into_iter().try_fold(base, |faults, word| {
+            let (kind, number) = match word.split_once('=') {
+                Some((kind, number)) => (kind.trim_end(), Some(number.trim_start())),
+                None => (word, None),
+            };
+            if !before.insert(kind) {
+                return Err(wrong(format_args!("`{kind}` is there twice: say it once")));
+            }
+            faults.with(word, kind, number)
         })
     }
 }
 
 impl Faults {
-    fn with(self, word: &str, number: u32) -> Option<Faults> {
-        let faults = match word {
-            "all" => Faults { within: self.within, ..Faults::all() },
-            "within" => self.within(Duration::from_millis(number.into())),
-            "kills" => self.kills(number),
-            "crashes" => self.crashes(number),
-            "pauses" => self.pauses(number),
-            "cuts" => self.cuts(number),
-            "stalls" => self.stalls(number),
-            "silences" => self.silences(number),
-            "partitions" => self.partitions(number),
-            "refused_connects" => self.refused_connects(number),
-            "slow_connects" => self.slow_connects(number),
-            "failing_spawns" => self.failing_spawns(number),
-            "clock_jumps" => self.clock_jumps(number),
-            _ => return None,
+    fn with(self, word: &str, kind: &str, number: Option<&str>) -> Result<Faults> {
+        let parse = |text: &str| {
+            text.parse::<u32>().map_err(|_| {
+                wrong(format_args!("`{word}`: no number from 0 to {} after the `=`", u32::MAX))
+            })
         };
-        Some(faults)
+        match (kind, number) {
+            ("all", None) => Ok(self),
+            ("all", Some(_)) => Err(wrong(format_args!("`{word}`: `all` has no number"))),
+            ("within", Some(number)) => {
+                Ok(self.within(Duration::from_millis(parse(number)?.into())))
+            }
+            ("within", None) => {
+                Err(wrong(format_args!("`within` has no time: say `within=50` for 50 ms")))
+            }
+            _ => {
+                let known = KINDS.iter().find(|(known, _)| *known == kind);
+                let Some((_, set)) = known else {
+                    return Err(wrong(format_args!("`{kind}` is no kind of faults")));
+                };
+                Ok(set(self, number.map_or(Ok(1), parse)?))
+            }
+        }
     }
+}
+
+/// What is wrong with a text, and what would be right.
+fn wrong(what: fmt::Arguments<'_>) -> Error {
+    let kinds = KINDS.map(|(kind, _)| kind).join(", ");
+    Error::config(format!(
+        "{what}. Give words with commas between them, such as `all,kills=2,within=50`: `all`, \
+         `within=<milliseconds>`, and these, each with `=<how many>` or for one at most: {kinds}"
+    ))
 }
 
 /// One thing that happens.
@@ -276,13 +323,9 @@ async fn happen(world: &Arc<World>, fault: Fault) {
                 world.exit(pid, ExitStatus::Code(code));
             }
         }
-        Fault::Refuse => {
-            world.event(format_args!("the next connect is refused"));
-            world.net.refuse(1, SILENCE_MAX);
-        }
+        Fault::Refuse => world.net.refuse(1, SILENCE_MAX),
         Fault::SlowConnect => {
             let time = moment(world, SILENCE_MAX);
-            world.event(format_args!("the next connect takes {time:?} longer"));
             world.net.delay_connects(1, time, SILENCE_MAX);
         }
         Fault::Silence => silence(world),
@@ -296,8 +339,7 @@ async fn happen(world: &Arc<World>, fault: Fault) {
         }
         Fault::Jump => {
             let by = moment(world, world.config.faults.jump_max);
-            world.event(format_args!("the clock jumps by {by:?}"));
-            world.sim.jump(by);
+            world.jump(by);
         }
     }
 }

@@ -15,6 +15,8 @@ use tractor_executors::sim::Sim;
 use tractor_executors::{Executor, Timer};
 use tractor_transports::{BoxFuture, Listener, PeerIdentity, Stream, Transport};
 
+use super::config::Config;
+
 /// The kind of its links, as [`Portal::link`](crate::Portal::link) names it.
 const LINK: &str = "sim";
 
@@ -28,6 +30,7 @@ const SPLIT_ONE_IN: u64 = 4;
 pub(super) struct Net {
     sim: Sim,
     latency: RangeInclusive<Duration>,
+    verbose: bool,
     state: Mutex<State>,
 }
 
@@ -37,11 +40,39 @@ struct State {
     /// Pairs of processes, the older first, and until when no connection between them comes about.
     stalled: BTreeMap<[u32; 2], Duration>,
     partitions: Vec<Partition>,
-    /// Each is the next connect's, if that comes by then: it is refused.
-    refusals: VecDeque<Duration>,
-    /// Each is the next connect's, if that comes by then: by how much it is late.
-    delays: VecDeque<(Duration, Duration)>,
+    refusals: Ahead<()>,
+    /// By how much connects are late.
+    delays: Ahead<Duration>,
     links: Vec<Weak<Link>>,
+}
+
+/// What is ahead of connects: of so many, of those that come by then.
+struct Ahead<T>(VecDeque<(u32, Duration, T)>);
+
+impl<T> Default for Ahead<T> {
+    fn default() -> Self {
+        Ahead(VecDeque::new())
+    }
+}
+
+impl<T: Copy> Ahead<T> {
+    fn add(&mut self, count: u32, until: Duration, what: T) {
+        if count > 0 {
+            self.0.push_back((count, until, what));
+        }
+    }
+
+    /// What one that comes now meets.
+    fn take(&mut self, now: Duration) -> Option<T> {
+        self.0.retain(|(_, until, _)| *until >= now);
+        let (count, _, what) = self.0.front_mut()?;
+        let what = *what;
+        *count -= 1;
+        if *count == 0 {
+            self.0.pop_front();
+        }
+        Some(what)
+    }
 }
 
 /// Processes that reach each other, and nobody else.
@@ -63,8 +94,18 @@ struct Link {
 }
 
 impl Net {
-    pub(super) fn new(sim: Sim, latency: RangeInclusive<Duration>) -> Arc<Net> {
-        Arc::new(Net { sim, latency, state: Mutex::default() })
+    pub(super) fn new(sim: Sim, config: &Config) -> Arc<Net> {
+        let (latency, verbose) = (config.latency.clone(), config.verbose);
+        Arc::new(Net { sim, latency, verbose, state: Mutex::default() })
+    }
+
+    /// Something happened: part of the trace, and shown if that is asked for.
+    pub(super) fn event(&self, what: fmt::Arguments<'_>) {
+        let text = what.to_string();
+        self.sim.note(text.as_bytes());
+        if self.verbose {
+            eprintln!("sim {:>12.3?} {text}", self.sim.now());
+        }
     }
 
     /// A new link between two processes.
@@ -121,19 +162,19 @@ impl Net {
         self.between(one, other).map(stall).count()
     }
 
-    /// Keeps what `from` says on its open links to `to` from arriving for so long. Nobody is told,
-    /// of the end of `from` either. How many links there are.
+    /// Keeps what `from` says on its open links to `to` from arriving for so long, and so the news
+    /// of its end. How many links there are.
     pub(super) fn silence(&self, from: u32, to: u32, time: Duration) -> usize {
         let until = self.sim.now().saturating_add(time);
         let silence = |link: Arc<Link>| {
             let said = usize::from(link.ends[0] != from);
-            link.pipes[said].silence(until);
+            link.pipes[said].stall(until);
         };
         self.between(from, to).map(silence).count()
     }
 
-    /// Parts these processes, and the children that they start, from all others for so long. How
-    /// many links there are between the two sides.
+    /// Parts these processes, and the children that they start from now on, from all others for so
+    /// long. How many links there are between the two sides.
     pub(super) fn partition(&self, inside: BTreeSet<u32>, time: Duration) -> usize {
         let now = self.sim.now();
         let partition = Partition { inside, until: now.saturating_add(time) };
@@ -159,43 +200,46 @@ impl Net {
 
     /// So many more of the next connects are refused, which come within that time.
     pub(super) fn refuse(&self, count: u32, within: Duration) {
+        self.event(format_args!("connects to be refused: {count}"));
         let until = self.sim.now().saturating_add(within);
-        lock(&self.state).refusals.extend((0..count).map(|_| until));
+        lock(&self.state).refusals.add(count, until, ());
     }
 
     /// So many more of the next connects take so much longer, which come within that time.
     pub(super) fn delay_connects(&self, count: u32, time: Duration, within: Duration) {
+        self.event(format_args!("connects to be late by {time:?}: {count}"));
         let until = self.sim.now().saturating_add(within);
-        lock(&self.state).delays.extend((0..count).map(|_| (until, time)));
+        lock(&self.state).delays.add(count, until, time);
     }
 
     /// How long a connect takes, that begins now.
-    fn connect_time(&self) -> Duration {
-        let now = self.sim.now();
-        let late = {
-            let delays = &mut lock(&self.state).delays;
-            delays.retain(|(until, _)| *until >= now);
-            delays.pop_front().map_or(Duration::ZERO, |(_, time)| time)
-        };
-        self.delay().saturating_add(late)
+    fn connect_time(&self, pid: u32, addr: &Address) -> Duration {
+        let late = lock(&self.state).delays.take(self.sim.now());
+        if let Some(late) = late {
+            self.event(format_args!("pid {pid}: a connect to {addr} takes {late:?} longer"));
+        }
+        self.delay().saturating_add(late.unwrap_or_default())
     }
 
     /// Whether this connect is one of those that fail although somebody listens.
     fn check_connect(&self, pid: u32, addr: &Address) -> io::Result<()> {
         let (refused, apart) = {
             let (now, mut state) = (self.sim.now(), lock(&self.state));
-            state.refusals.retain(|until| *until >= now);
-            let refused = state.refusals.pop_front().is_some();
+            // Where nobody listens it is refused anyway.
+            let listens = state.bound.contains_key(addr);
+            let refused = listens && state.refusals.take(now).is_some();
             (refused, state.apart_until(pid, addr, now).is_some())
         };
         if refused {
+            self.event(format_args!("pid {pid}: a connect to {addr} is refused"));
             return Err(failed(io::ErrorKind::ConnectionRefused, "refused (simulated) at", addr));
         }
         // One that crosses a partition fails, or hangs until it heals.
-        match apart && self.sim.random(2) == 0 {
-            true => Err(failed(io::ErrorKind::HostUnreachable, "no way (simulated) to", addr)),
-            false => Ok(()),
+        if apart && self.sim.random(2) == 0 {
+            self.event(format_args!("pid {pid}: no way to {addr}"));
+            return Err(failed(io::ErrorKind::HostUnreachable, "no way (simulated) to", addr));
         }
+        Ok(())
     }
 
     /// A process is gone: its links end after what it had written, and it listens no more.
@@ -284,7 +328,7 @@ struct PipeState {
     last_at: Duration,
     /// When the end arrives, once there is one.
     end_at: Option<Duration>,
-    /// Until when nobody is told that the other side is gone.
+    /// Until when nothing arrives, so that nobody is told either that the writing side is gone.
     silent_until: Duration,
     broken: bool,
     reader: Option<Waker>,
@@ -336,13 +380,19 @@ impl Pipe {
         Poll::Pending
     }
 
-    fn try_write(&self, bufs: &[IoSlice<'_>], delay: Duration) -> io::Result<usize> {
+    /// Whether nothing arrives by it, the news of an end neither.
+    fn is_silent(&self) -> bool {
+        self.sim.now() < lock(&self.state).silent_until
+    }
+
+    /// `hears`: whether the news of an end would have reached who writes.
+    fn try_write(&self, bufs: &[IoSlice<'_>], delay: Duration, hears: bool) -> io::Result<usize> {
         let (now, all) = (self.sim.now(), bufs.iter().map(|buf| buf.len()).sum::<usize>());
         let most = self.split(all);
         let mut state = lock(&self.state);
         if state.broken || state.end_at.is_some() {
             // Who hears nothing writes into the void.
-            let void = !state.broken && now < state.silent_until;
+            let void = !state.broken && !hears;
             return if void { Ok(most) } else { Err(io::ErrorKind::BrokenPipe.into()) };
         }
         let mut left = most.min(CAPACITY - state.len);
@@ -404,13 +454,9 @@ impl Pipe {
         wakers.into_iter().for_each(wake);
     }
 
-    fn silence(&self, until: Duration) {
-        lock(&self.state).silent_until = until;
-        self.stall(until);
-    }
-
     fn stall(&self, until: Duration) {
         let mut state = lock(&self.state);
+        state.silent_until = state.silent_until.max(until);
         state.last_at = state.last_at.max(until);
         state.flying.iter_mut().for_each(|(at, _)| *at = (*at).max(until));
         state.end_at = state.end_at.map(|at| at.max(until));
@@ -461,7 +507,8 @@ impl Stream for End {
     }
 
     fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.link.pipes[self.end].try_write(bufs, self.net.delay())
+        let hears = !self.link.pipes[1 - self.end].is_silent();
+        self.link.pipes[self.end].try_write(bufs, self.net.delay(), hears)
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -519,7 +566,7 @@ impl Transport for Wire {
     ) -> BoxFuture<io::Result<Box<dyn Stream>>> {
         let (net, pid, addr) = (self.net.clone(), self.pid, addr.clone());
         let mut timer = executor.timer();
-        timer.set(Some(executor.now().saturating_add(net.connect_time())));
+        timer.set(Some(executor.now().saturating_add(net.connect_time(pid, &addr))));
         Box::pin(async move {
             poll_fn(|cx| timer.poll_expired(cx)).await;
             net.check_connect(pid, &addr)?;

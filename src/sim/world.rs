@@ -65,7 +65,7 @@ struct Entry {
 impl World {
     pub(super) fn new(config: Config) -> Arc<World> {
         let sim = Sim::new(config.seed, config.limits, KERNEL);
-        let net = Net::new(sim.clone(), config.latency.clone());
+        let net = Net::new(sim.clone(), &config);
         let state = State {
             next_pid: ROOT + 1,
             processes: BTreeMap::new(),
@@ -91,13 +91,9 @@ impl World {
         self.sim.running().filter(|group| *group != KERNEL).map_or(ROOT, |group| group.0)
     }
 
-    /// Something happened: part of the trace, and shown if that is asked for.
+    /// See [`Net::event`].
     pub(super) fn event(&self, what: fmt::Arguments<'_>) {
-        let text = what.to_string();
-        self.sim.note(text.as_bytes());
-        if self.config.verbose {
-            eprintln!("sim {:>12.3?} {text}", self.sim.now());
-        }
+        self.net.event(what);
     }
 
     /// The processes that live, youngest first: the main program is none of them.
@@ -128,8 +124,17 @@ impl World {
         self.net.partition(inside, time)
     }
 
+    /// So many more of the next spawns fail.
     pub(super) fn fail_spawns(&self, count: u32) {
-        self.lock().failing_spawns += count;
+        self.event(format_args!("spawns to fail: {count}"));
+        let mut state = self.lock();
+        state.failing_spawns = state.failing_spawns.saturating_add(count);
+    }
+
+    /// Moves the clock forward.
+    pub(super) fn jump(&self, by: Duration) {
+        self.event(format_args!("the clock jumps by {by:?}"));
+        self.sim.jump(by);
     }
 
     /// The roots that were opened.

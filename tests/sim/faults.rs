@@ -241,11 +241,11 @@ fn a_stopped_child_crashes_when_it_goes_on() {
         .await
     });
     let text = run.result.unwrap();
-    assert!(text.contains('0'), "{text}");
+    assert!(text.ends_with("exit code 0"), "{text}");
 }
 
 /// A root whose children connect back to their parents.
-async fn connecting<T, Fut>(body: impl FnOnce(ActorNursery) -> Fut + Send) -> Result<T>
+pub(super) async fn connecting<T, Fut>(body: impl FnOnce(ActorNursery) -> Fut + Send) -> Result<T>
 where
     T: Send,
     Fut: Future<Output = Result<T>> + Send,
@@ -265,7 +265,8 @@ fn a_refused_connect_is_an_error() {
         })
     });
     let text = run.result.unwrap();
-    assert!(text.contains("first"), "{text}");
+    let failed = text.starts_with("actor first@") && text.contains("failed while connecting");
+    assert!(failed && text.ends_with("exit code 70"), "{text}");
 }
 
 #[test]
@@ -330,18 +331,18 @@ fn the_end_of_a_silent_child_is_found_by_deadlines() {
     }
 }
 
-fn meeting() -> RootConfig {
+pub(super) fn meeting() -> RootConfig {
     let registry = Address::Tcp { host: Ipv4Addr::LOCALHOST.into(), port: 1616 };
     RootConfig::default().registry_addrs([registry]).enable(module!())
 }
 
 #[tractor::rpc]
-async fn answer() -> u64 {
+pub(super) async fn answer() -> u64 {
     3
 }
 
 /// A program that others ask.
-async fn asked() -> Result<()> {
+pub(super) async fn asked() -> Result<()> {
     open_root_actor(meeting(), async |_| sleep(Duration::from_secs(3600)).await).await
 }
 

@@ -328,36 +328,31 @@ fn what_anything_fails_ends_and_says_nothing_wrong() {
     }
 }
 
-/// A death is seen at once: nobody waits for a time that is over, and nothing takes a budget.
-#[test]
-fn what_is_killed_keeps_nobody_waiting() {
-    let mut killed = 0;
+/// A death is seen at once: nobody waits for a time that is over, and nothing takes a budget. The
+/// word is what the errors say of such a death.
+#[track_caller]
+fn keeps_nobody_waiting(faults: &Faults, word: &str) {
+    let mut died = 0;
     for seed in 0..seeds(150) {
-        let faults = Faults::none().kills(3).within(MS * 200);
-        let run = run(Config::new(seed).faults(faults), program);
+        let run = run(Config::new(seed).faults(faults.clone()), program);
         let text = run.result.err().map(|error| told_once(seed, &error)).unwrap_or_default();
         let slow = ["budget", "too slow", "TooSlow", "given up on", WRONG];
         assert!(!slow.iter().any(|word| text.contains(word)), "seed {seed}: {text}");
         assert!(run.time < Duration::from_secs(2), "seed {seed}: {:?}, {text}", run.time);
-        killed += u64::from(text.contains("signal 9"));
+        died += u64::from(text.contains(word));
     }
-    assert!(killed > seeds(150) / 5, "{killed} runs with a death");
+    assert!(died > seeds(150) / 5, "{died} runs with a death");
+}
+
+#[test]
+fn what_is_killed_keeps_nobody_waiting() {
+    keeps_nobody_waiting(&Faults::none().kills(3).within(MS * 200), "signal 9");
 }
 
 /// As one that is killed, with its code in the error.
 #[test]
 fn what_crashes_keeps_nobody_waiting() {
-    let mut crashed = 0;
-    for seed in 0..seeds(150) {
-        let faults = Faults::none().crashes(3).within(MS * 200);
-        let run = run(Config::new(seed).faults(faults), program);
-        let text = run.result.err().map(|error| told_once(seed, &error)).unwrap_or_default();
-        let slow = ["budget", "too slow", "TooSlow", "given up on", WRONG];
-        assert!(!slow.iter().any(|word| text.contains(word)), "seed {seed}: {text}");
-        assert!(run.time < Duration::from_secs(2), "seed {seed}: {:?}, {text}", run.time);
-        crashed += u64::from(text.contains("exit"));
-    }
-    assert!(crashed > seeds(150) / 5, "{crashed} runs with a crash");
+    keeps_nobody_waiting(&Faults::none().crashes(3).within(MS * 200), "exit code");
 }
 
 /// Who hears nothing any more ends when it is to end, within a budget; or goes on when it hears
