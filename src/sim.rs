@@ -190,7 +190,9 @@ fn simulate<F: Future>(config: Config, program: impl FnOnce() -> F) -> (F::Outpu
 
 /// What the environment asks for: a simulation with this seed, which tells what happens in it.
 pub(crate) fn asked_for() -> Option<Config> {
-    let seed = std::env::var(SEED_ENV).ok()?.parse().ok()?;
+    let seed = std::env::var(SEED_ENV).ok()?;
+    let seed = seed.parse();
+    let seed = seed.unwrap_or_else(|_| panic!("{SEED_ENV} is no number: give the one of a run"));
     let faults = std::env::var(FAULTS_ENV).map_or(Ok(Faults::none()), |text| text.parse());
     let faults = faults.unwrap_or_else(|error| panic!("{FAULTS_ENV}: {error}"));
     Some(Config::new(seed).faults(faults).verbose(true))

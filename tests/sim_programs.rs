@@ -218,3 +218,12 @@ fn an_unknown_level_is_told() {
     assert!(ended.stderr.contains("TRACTOR_SIM_LOG: `verbose` is no level"), "{}", ended.stderr);
     assert!(ended.stderr.contains("`info`"), "{}", ended.stderr);
 }
+
+#[test]
+fn a_seed_that_is_no_number_is_told() {
+    let mut command = simulated("quickstart", 1);
+    command.env("TRACTOR_SIM_SEED", "many");
+    let ended = run(command);
+    assert_eq!(ended.code(), Some(101), "{ended:?}");
+    assert!(ended.stderr.contains("TRACTOR_SIM_SEED is no number"), "{}", ended.stderr);
+}
