@@ -22,6 +22,12 @@ impl Kernel {
             Fault::Partition => self.partition(),
             Fault::Jump => {
                 let by = [1, 60, 3600][self.source.below(3)];
+                // What is under way may be given up on.
+                for end in 0..self.ends.len() {
+                    if !self.ends[end].inbox.is_empty() || self.ends[end].fin {
+                        self.hurt_link(end);
+                    }
+                }
                 self.jump(Duration::from_secs(by));
                 self.slow(Duration::ZERO);
                 true
