@@ -189,15 +189,26 @@ fn quickstart_is_simulated() {
     assert_ne!(told, run(simulated("quickstart", 2)).stderr, "another seed is another one");
 }
 
-/// Faults that nobody knows are no run without faults.
-#[test]
-fn unknown_faults_are_told() {
+/// What a program says that is asked for a simulation which nobody can make of it.
+fn refused(variable: &str, value: &str) -> String {
     let mut command = simulated("quickstart", 1);
-    command.env("TRACTOR_SIM_FAULTS", "kills,earthquakes");
+    command.env(variable, value);
     let ended = run(command);
-    assert_eq!(ended.code(), Some(101), "{ended:?}");
-    assert!(ended.stderr.contains("`earthquakes` is no kind of faults"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("failing_spawns, clock_jumps"), "{}", ended.stderr);
+    assert_eq!(ended.code(), Some(101), "{variable}={value}: {ended:?}");
+    ended.stderr
+}
+
+/// It is no run without faults, without a log, or for real.
+#[test]
+fn what_nobody_understands_is_told() {
+    let told = refused("TRACTOR_SIM_FAULTS", "kills,earthquakes");
+    assert!(told.contains("`earthquakes` is no kind of faults"), "{told}");
+    assert!(told.contains("failing_spawns, clock_jumps"), "{told}");
+    let told = refused("TRACTOR_SIM_LOG", "verbose");
+    assert!(told.contains("TRACTOR_SIM_LOG: `verbose` is no level"), "{told}");
+    assert!(told.contains("`info`"), "{told}");
+    let told = refused("TRACTOR_SIM_SEED", "many");
+    assert!(told.contains("TRACTOR_SIM_SEED is no number"), "{told}");
 }
 
 /// A variable that is set to nothing is a run without faults.
@@ -206,24 +217,4 @@ fn no_faults_are_no_faults() {
     let mut command = simulated("quickstart", 1);
     command.env("TRACTOR_SIM_FAULTS", "");
     assert_eq!(run(command).stderr, run(simulated("quickstart", 1)).stderr);
-}
-
-/// Nor is a level that nobody knows a run without a log.
-#[test]
-fn an_unknown_level_is_told() {
-    let mut command = simulated("quickstart", 1);
-    command.env("TRACTOR_SIM_LOG", "verbose");
-    let ended = run(command);
-    assert_eq!(ended.code(), Some(101), "{ended:?}");
-    assert!(ended.stderr.contains("TRACTOR_SIM_LOG: `verbose` is no level"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("`info`"), "{}", ended.stderr);
-}
-
-#[test]
-fn a_seed_that_is_no_number_is_told() {
-    let mut command = simulated("quickstart", 1);
-    command.env("TRACTOR_SIM_SEED", "many");
-    let ended = run(command);
-    assert_eq!(ended.code(), Some(101), "{ended:?}");
-    assert!(ended.stderr.contains("TRACTOR_SIM_SEED is no number"), "{}", ended.stderr);
 }

@@ -5,7 +5,7 @@ mod common;
 
 use bytes::Bytes;
 use common::samples::{CID, addrs, encoded, map, raw, samples, tcp, text, uid};
-use common::{some, unhex};
+use common::{sampled, unhex};
 use rmpv::Value;
 use tractor_core::error::DecodeError;
 use tractor_core::msg::codec::{self, RuntimeVars};
@@ -31,7 +31,7 @@ fn without_extensions(msg: Msg) -> Msg {
 
 #[test]
 fn every_message_comes_back() {
-    for msg in some(samples()) {
+    for msg in sampled(samples()) {
         assert_eq!(Msg::decode(encoded(&msg, Features::ALL)).as_ref(), Ok(&msg));
         let base = Msg::decode(encoded(&msg, Features::BASE)).unwrap();
         assert_eq!(base, without_extensions(msg));
@@ -41,7 +41,7 @@ fn every_message_comes_back() {
 /// Each extension key is governed by its own feature and by no other.
 #[test]
 fn a_feature_governs_its_own_keys_only() {
-    for msg in some(samples()) {
+    for msg in sampled(samples()) {
         let base = encoded(&msg, Features::BASE);
         let owner = match &msg {
             Msg::Stop { sent: Some(_), .. } => Features::STOP_SEQ,
@@ -61,7 +61,7 @@ fn a_feature_governs_its_own_keys_only() {
 
 #[test]
 fn payloads_and_texts_are_slices_of_the_body() {
-    for msg in some(samples()) {
+    for msg in sampled(samples()) {
         let body = encoded(&msg, Features::ALL);
         let inside = |part: &[u8]| part.is_empty() || body.as_ptr_range().contains(&part.as_ptr());
         match Msg::decode(body.clone()).unwrap() {

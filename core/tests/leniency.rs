@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::samples::{encoded, full_error, map, pack, plain_error, raw, samples, text, uid};
-use common::{some, unhex};
+use common::{sampled, unhex};
 use rmpv::Value;
 use tractor_core::error::DecodeError;
 use tractor_core::msg::{Aid, Features, Msg, codec};
@@ -75,7 +75,7 @@ fn fields_with_defaults_may_be_absent() {
 #[test]
 fn every_required_field_is_missed() {
     let plain = Features::BASE;
-    for msg in some(samples()) {
+    for msg in sampled(samples()) {
         let body = encoded(&msg, plain);
         let Value::Map(entries) = rmpv::decode::read_value(&mut &body[..]).unwrap() else {
             panic!()
@@ -106,7 +106,7 @@ fn every_required_field_is_missed() {
 #[test]
 fn every_field_has_a_type() {
     let ext = Value::Ext(1, vec![0]);
-    for msg in some(samples()) {
+    for msg in sampled(samples()) {
         let body = encoded(&msg, Features::ALL);
         let Value::Map(entries) = rmpv::decode::read_value(&mut &body[..]).unwrap() else {
             panic!()

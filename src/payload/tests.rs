@@ -99,3 +99,11 @@ fn only_one_whole_value_within_the_limits() {
         DecodeError::whole("expected a map from names to values")
     );
 }
+
+/// An extension nests nothing, so it may stand where nothing else may begin.
+#[test]
+fn an_extension_may_be_in_the_deepest_level() {
+    let deepest = [&[0x91; 64][..], &[0xd4, 1, 0]].concat();
+    assert!(decode::<serde::de::IgnoredAny>(&deepest).is_ok());
+    assert!(decode::<serde::de::IgnoredAny>(&[&[0x91][..], &deepest].concat()).is_err());
+}

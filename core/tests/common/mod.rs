@@ -24,7 +24,7 @@ pub(crate) fn runs(count: usize) -> usize {
 }
 
 /// All of them; under Miri one in seven.
-pub(crate) fn some<T>(all: Vec<T>) -> impl Iterator<Item = T> {
+pub(crate) fn sampled<T>(all: Vec<T>) -> impl Iterator<Item = T> {
     all.into_iter().step_by(if cfg!(miri) { 7 } else { 1 })
 }
 
