@@ -32,7 +32,7 @@ pub const SOCKET_BYTES: usize = 64 << 10;
 const BEGIN: Duration = Duration::from_secs(1);
 
 /// How long what was slow may have consequences: one budget to end, a farewell.
-pub const SLOW_FOR: Duration = Duration::from_millis(3200);
+const SLOW_FOR: Duration = Duration::from_millis(3200);
 
 /// The number of a host.
 pub type HostId = usize;
